@@ -1,0 +1,1 @@
+"""Warm-up: dual averaging of the step size, Stan's windows, estimators of the metric."""

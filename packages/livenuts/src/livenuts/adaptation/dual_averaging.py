@@ -1,0 +1,40 @@
+"""Dual averaging of the log step size (Hoffman and Gelman 2014, section 3.2; Nesterov 2009)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+SHRINKAGE = 0.05  # gamma
+STABILIZATION = 10.0  # t0
+DECAY = 0.75  # kappa
+
+
+class DualAveraging(NamedTuple):
+    """The state of dual averaging; scalars."""
+
+    log_step: jax.Array
+    log_average: jax.Array
+    """What sampling will use."""
+    error: jax.Array
+    """Running mean of target minus acceptance."""
+    center: jax.Array
+    """Where log steps are shrunk to: the log of ten times the starting step."""
+    count: jax.Array
+
+
+def start(log_step: jax.Array) -> DualAveraging:
+    """Begin, or begin again, from a step size that was found by search or by the last window."""
+    zero = jnp.zeros_like(log_step)
+    return DualAveraging(log_step, log_step, zero, log_step + jnp.log(10.0), zero)
+
+
+def update(state: DualAveraging, acceptance_rate: jax.Array, target: jax.Array) -> DualAveraging:
+    """Learn from one transition's acceptance rate."""
+    count = state.count + 1.0
+    weight = 1.0 / (count + STABILIZATION)
+    error = (1.0 - weight) * state.error + weight * (target - acceptance_rate)
+    log_step = state.center - error * jnp.sqrt(count) / SHRINKAGE
+    share = count**-DECAY
+    log_average = share * log_step + (1.0 - share) * state.log_average
+    return DualAveraging(log_step, log_average, error, state.center, count)

@@ -1,0 +1,103 @@
+"""Estimators of the metric from the draws of one window.
+
+An estimator is a class with three methods over plain arrays: `init`, `update`, `metric`. They run inside the compiled
+sampling loop, so a new estimator is one more class here. Variances are Welford's (1962), regularised as in Stan:
+n / (n + 5) of the estimate and 5 / (n + 5) of 1e-3.
+"""
+
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from livenuts.kernel.metric import Dense, Diagonal, Metric, dense
+
+S = TypeVar("S")
+M = TypeVar("M", bound=Metric)
+
+
+class Estimator(Protocol, Generic[S, M]):
+    """What warm-up asks of an estimator with state `S` and metric `M`."""
+
+    def init(self, dimension: int) -> S:
+        """The state before any draw."""
+
+    def update(self, state: S, position: jax.Array, gradient: jax.Array, weight: jax.Array) -> S:
+        """The state after a draw; `weight` is 0 for a draw that must not count, else 1."""
+
+    def metric(self, state: S) -> M:
+        """The metric that the draws so far suggest."""
+
+    def identity(self, dimension: int) -> M:
+        """The metric before any draw."""
+
+    def from_inverse_mass(self, inverse_mass: jax.Array) -> M:
+        """The metric of a given inverse mass: (dimension,) or (dimension, dimension)."""
+
+
+class Moments(NamedTuple):
+    """Count, mean (dimension,) and sum of squared deviations, (dimension,) or (dimension, dimension)."""
+
+    count: jax.Array
+    mean: jax.Array
+    squares: jax.Array
+
+
+def _shrink(count: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return count / (count + 5.0) / jnp.maximum(count - 1.0, 1.0), 1e-3 * 5.0 / (count + 5.0)
+
+
+class DiagonalVariance:
+    """Variances of the draws: a diagonal metric."""
+
+    name = "diag"
+
+    def init(self, dimension: int) -> Moments:
+        zero = jnp.zeros(dimension)
+        return Moments(jnp.float64(0.0), zero, zero)
+
+    def update(self, state: Moments, position: jax.Array, gradient: jax.Array, weight: jax.Array) -> Moments:
+        count = state.count + weight
+        deviation = position - state.mean
+        mean = state.mean + deviation * (weight / jnp.maximum(count, 1.0))
+        return Moments(count, mean, state.squares + weight * deviation * (position - mean))
+
+    def metric(self, state: Moments) -> Diagonal:
+        scale, floor = _shrink(state.count)
+        return Diagonal(scale * state.squares + floor)
+
+    def identity(self, dimension: int) -> Diagonal:
+        return Diagonal(jnp.ones(dimension))
+
+    def from_inverse_mass(self, inverse_mass: jax.Array) -> Diagonal:
+        return Diagonal(inverse_mass)
+
+
+class DenseCovariance:
+    """Covariance of the draws: a dense metric."""
+
+    name = "dense"
+
+    def init(self, dimension: int) -> Moments:
+        return Moments(jnp.float64(0.0), jnp.zeros(dimension), jnp.zeros((dimension, dimension)))
+
+    def update(self, state: Moments, position: jax.Array, gradient: jax.Array, weight: jax.Array) -> Moments:
+        count = state.count + weight
+        deviation = position - state.mean
+        mean = state.mean + deviation * (weight / jnp.maximum(count, 1.0))
+        outer = deviation[:, None] * (position - mean)[None, :]
+        return Moments(count, mean, state.squares + weight * outer)
+
+    def metric(self, state: Moments) -> Dense:
+        scale, floor = _shrink(state.count)
+        squares = 0.5 * (state.squares + state.squares.T)
+        return dense(scale * squares + floor * jnp.eye(squares.shape[0]))
+
+    def identity(self, dimension: int) -> Dense:
+        return Dense(jnp.eye(dimension), jnp.eye(dimension))
+
+    def from_inverse_mass(self, inverse_mass: jax.Array) -> Dense:
+        return dense(inverse_mass)
+
+
+ESTIMATORS = {"diag": DiagonalVariance(), "dense": DenseCovariance()}

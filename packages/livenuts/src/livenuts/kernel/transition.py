@@ -1,0 +1,159 @@
+"""One NUTS transition: a momentum, doublings until a U-turn, one state of the trajectory.
+
+Hoffman and Gelman 2014, "The No-U-Turn sampler", with multinomial sampling inside a subtree and biased progressive
+sampling between the trajectory and a new half (Betancourt 2017, appendix A.3.2). A half that diverges or turns
+inside itself never joins the trajectory; when the joined trajectory turns, it is complete and the state drawn from
+it stands.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from livenuts.kernel import random
+from livenuts.kernel.integrator import LogDensityAndGradient, PhasePoint, energy
+from livenuts.kernel.metric import Metric
+from livenuts.kernel.tree import Candidate, Seams, State, build_subtree, is_turning, no_seams, select
+
+
+class Info(NamedTuple):
+    """What happened in one transition; scalars."""
+
+    acceptance_rate: jax.Array
+    """Mean over all leaves of min(1, exp(H0 - H)): what dual averaging drives to its target."""
+    num_steps: jax.Array
+    tree_depth: jax.Array
+    diverging: jax.Array
+    energy: jax.Array
+    """The Hamiltonian at the state that was drawn."""
+    index: jax.Array
+    """Signed leapfrog steps from the old state to the new one: 0 means that the chain did not move."""
+
+
+class _Trajectory(NamedTuple):
+    left: PhasePoint
+    right: PhasePoint
+    candidate: Candidate
+    weight: jax.Array
+    depth: jax.Array
+    num_steps: jax.Array
+    sum_acceptance: jax.Array
+    diverging: jax.Array
+    growing: jax.Array
+    seams: Seams
+
+
+def transition(
+    log_density_and_gradient: LogDensityAndGradient,
+    metric: Metric,
+    state: State,
+    key: jax.Array,
+    step_size: jax.Array,
+    max_depth: jax.Array,
+    depth_limit: int,
+) -> tuple[State, Info]:
+    """Draw the next state; `key` is a 64-bit integer that no other transition uses.
+
+    `max_depth` may be traced; `depth_limit` is its static bound, for which memory is set aside. A state whose log
+    density is -inf accepts its first leaf whatever it is: with step size 0 that evaluates the density at a new
+    position, and the program needs no second copy of the model.
+    """
+    dimension = state.position.shape[0]
+    momentum = metric.momentum(random.normal(random.mix(key ^ random.MOMENTUM), dimension))
+    return trajectory(log_density_and_gradient, metric, state, momentum, key, step_size, max_depth, depth_limit)
+
+
+def trajectory(
+    log_density_and_gradient: LogDensityAndGradient,
+    metric: Metric,
+    state: State,
+    momentum: jax.Array,
+    key: jax.Array,
+    step_size: jax.Array,
+    max_depth: jax.Array,
+    depth_limit: int,
+) -> tuple[State, Info]:
+    """The transition given its momentum."""
+    initial_energy = energy(metric, momentum, state.log_density)
+    direction_key = random.mix(key ^ random.DIRECTION)
+
+    def unfinished(tree: _Trajectory) -> jax.Array:
+        return tree.growing & (tree.depth < max_depth)
+
+    def double(tree: _Trajectory) -> _Trajectory:
+        forward = ((direction_key >> tree.depth.astype(jnp.uint64)) & 1) == 1
+        direction = jnp.where(forward, 1.0, -1.0)
+        near, far = select(forward, tree.right, tree.left), select(forward, tree.left, tree.right)
+        # The new half starts at the trajectory's end: its candidates count their steps from there.
+        steps_to_end = _steps_to_end(direction_key, tree.depth, forward)
+        new = build_subtree(
+            log_density_and_gradient,
+            metric,
+            near,
+            tree.candidate._replace(index=steps_to_end),
+            initial_energy,
+            step_size,
+            direction,
+            tree.depth,
+            key,
+            tree.seams,
+        )
+        # Biased progressive sampling: the newer, farther half is favoured.
+        take = new.complete & (random.uniform(direction_key, tree.depth + 1) * tree.weight < new.weight)
+        first = (new.seams.first_position[0], new.seams.first_momentum[0])
+        start, seam, end = far[:2], near[:2], new.end[:2]
+        turning = (
+            is_turning(start, end, direction)
+            | is_turning(start, first, direction)
+            | is_turning(seam, end, direction)
+        )
+        return _Trajectory(
+            left=select(forward, tree.left, new.end),
+            right=select(forward, new.end, tree.right),
+            candidate=select(take, new.candidate, tree.candidate),
+            weight=tree.weight + new.weight,
+            depth=tree.depth + 1,
+            num_steps=tree.num_steps + new.num_steps,
+            sum_acceptance=tree.sum_acceptance + new.sum_acceptance,
+            diverging=new.diverging,
+            growing=new.complete & ~turning,
+            seams=new.seams,
+        )
+
+    start = PhasePoint(state.position, momentum, state.gradient)
+    zero = jnp.int64(0)
+    alone = _Trajectory(
+        left=start,
+        right=start,
+        candidate=Candidate(state, initial_energy, zero),
+        weight=jnp.float64(1.0),
+        depth=zero,
+        num_steps=zero,
+        sum_acceptance=jnp.float64(0.0),
+        diverging=jnp.bool_(False),
+        growing=jnp.bool_(True),
+        seams=no_seams(depth_limit, state.position.shape[0]),
+    )
+    tree = lax.while_loop(unfinished, double, alone)
+    info = Info(
+        acceptance_rate=tree.sum_acceptance / jnp.maximum(tree.num_steps, 1),
+        num_steps=tree.num_steps,
+        tree_depth=tree.depth,
+        diverging=tree.diverging,
+        energy=tree.candidate.energy,
+        index=tree.candidate.index,
+    )
+    return tree.candidate.state, info
+
+
+def _steps_to_end(direction_key: jax.Array, depth: jax.Array, forward: jax.Array) -> jax.Array:
+    """Signed steps from the start to the end that the next doubling leaves from.
+
+    Doubling d added 2^d leaves on the side of bit d of the directions, so the lower `depth` bits are the number of
+    leaves on the right; the others, out of 2^depth - 1, are on the left.
+    """
+    all_leaves = jnp.left_shift(jnp.uint64(1), depth.astype(jnp.uint64)) - 1
+    right = (direction_key & all_leaves).astype(jnp.int64)
+    return jnp.where(forward, right, right - all_leaves.astype(jnp.int64))

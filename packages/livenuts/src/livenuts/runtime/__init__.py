@@ -1,0 +1,1 @@
+"""Running chains: the compiled loop over transitions, threads, messages, progress."""

@@ -1,0 +1,140 @@
+"""The compiled program of a model: a chunk of draws in one call.
+
+A chain's state crosses the call packed into one matrix and one vector: a call with few arguments costs a quarter
+less, and jaxlib 0.10's single-function emitter can abort the process when many values pass through it unchanged.
+
+XLA:CPU can emit a whole loop as one native function, 1.6 to 13 times as fast as its usual sequence of kernels for
+small models, but refuses some operations. Which form is used follows from the traced program alone: see `is_native`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+from jax.experimental.xla_metadata import set_xla_metadata
+
+from livenuts.adaptation.estimators import ESTIMATORS
+from livenuts.compiler.x64 import x64
+from livenuts.runtime.iteration import MAX_WINDOWS, STATISTICS, Chain, Controls, new_chain, run
+
+# Operations that the single-function emitter does not know.
+_FOREIGN = ("scatter", "sort", "conv", "fft", "callback", "ffi", "custom_call", "top_k")
+_LINEAR_ALGEBRA = {"cholesky", "triangular_solve", "lu", "qr", "eigh", "eig", "svd", "schur", "householder_product"}
+# Above this many bytes of data and constants the usual form, which may use several cores, is as fast.
+_NATIVE_BYTES = 512 * 1024
+# One call's output: rows are draws, so a message is never more than this many bytes away.
+_BUFFER_BYTES = 4 * 2**20
+_MOST_ROWS, _FEWEST_ROWS = 2048, 8
+
+
+def _equations(jaxpr: Jaxpr) -> Iterator[Any]:
+    for equation in jaxpr.eqns:
+        yield equation
+        for parameter in equation.params.values():
+            for inner in jax.tree.leaves(parameter, is_leaf=lambda p: isinstance(p, (ClosedJaxpr, Jaxpr))):
+                if isinstance(inner, ClosedJaxpr):
+                    yield from _equations(inner.jaxpr)
+                elif isinstance(inner, Jaxpr):
+                    yield from _equations(inner)
+
+
+def is_native(closed: ClosedJaxpr, num_bytes: int) -> bool:
+    """Whether the loop around this log density and gradient is to be one native function: a static rule."""
+    if num_bytes > _NATIVE_BYTES or jax.default_backend() != "cpu":
+        return False
+    names = {equation.primitive.name for equation in _equations(closed.jaxpr)}
+    return not any(name in _LINEAR_ALGEBRA or any(part in name for part in _FOREIGN) for name in names)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Compiled code for one model structure, one shape of data, one kind of metric."""
+
+    dimension: int
+    rows: int
+    """The most draws one call can make."""
+    native: bool
+    step: Callable[..., tuple[jax.Array, jax.Array, jax.Array, jax.Array]]
+    """(data, matrix, vector, key, controls) -> (matrix, vector, positions, statistics)"""
+    pack: Callable[[Chain], tuple[np.ndarray, np.ndarray]]
+    unpack: Callable[[Any, Any], Chain]
+
+
+def build_program(closed: ClosedJaxpr, data: Any, dimension: int, metric: str, depth_limit: int) -> Program:
+    """Trace and compile the sampling loop around a traced (data, position) -> (log density, gradient)."""
+    estimator = ESTIMATORS[metric]
+    rows = max(_FEWEST_ROWS, min(_MOST_ROWS, _BUFFER_BYTES // (8 * max(dimension, 1))))
+    evaluate = jaxpr_as_fun(closed)
+    with x64():
+        template = jax.eval_shape(lambda x: new_chain(x, estimator), jax.ShapeDtypeStruct((dimension,), jnp.float64))
+    pack, unpack = packing(template, dimension)
+
+    def call(data: Any, matrix: jax.Array, vector: jax.Array, key: jax.Array, controls: Controls) -> Any:
+        leaves = jax.tree.leaves(data)
+
+        def log_density_and_gradient(position: jax.Array) -> tuple[jax.Array, jax.Array]:
+            value, gradient = evaluate(*leaves, position)
+            return value, gradient
+
+        chain = unpack(matrix, vector)
+        positions, statistics = jnp.zeros((rows, dimension)), jnp.zeros((rows, len(STATISTICS)))
+        chain, positions, statistics = run(
+            log_density_and_gradient, estimator, depth_limit, chain, key, controls, positions, statistics
+        )
+        return *pack(chain), positions, statistics
+
+    def native_call(*arguments: Any) -> Any:
+        with set_xla_metadata(inlineable="false", xla_cpu_small_call="true"):
+            return jax.jit(call)(*arguments)
+
+    num_bytes = sum(leaf.nbytes for leaf in [*jax.tree.leaves(data), *closed.consts])
+    with x64():
+        matrix, vector = jax.eval_shape(pack, template)
+        arguments = (data, matrix, vector, np.uint64(0), controls_shape())
+        native = is_native(closed, num_bytes)
+        if native:
+            try:
+                step = jax.jit(native_call).lower(*arguments).compile()
+            except jax.errors.JaxRuntimeError as error:
+                if "UNIMPLEMENTED" not in str(error) and "not implemented" not in str(error):
+                    raise
+                native = False
+        if not native:
+            step = jax.jit(call).lower(*arguments).compile()
+    return Program(dimension, rows, native, step, pack, unpack)
+
+
+def controls_shape() -> Controls:
+    """Controls of the right types, to trace with."""
+    zero = np.int64(0)
+    return Controls(zero, zero, zero, np.float64(0.8), zero, zero, np.full(MAX_WINDOWS, -1, np.int64))
+
+
+def packing(template: Chain, dimension: int) -> tuple[Callable[[Chain], Any], Callable[[Any, Any], Chain]]:
+    """Functions from a chain to a float64 matrix (rows of `dimension`) and a vector of scalars, and back."""
+    leaves, structure = jax.tree.flatten(template)
+
+    def pack(chain: Chain) -> tuple[Any, Any]:
+        values = jax.tree.leaves(chain)
+        matrix = [jnp.reshape(value, (-1, dimension)) for value in values if value.ndim]
+        scalars = [value.astype(jnp.float64) for value in values if not value.ndim]
+        return jnp.concatenate(matrix), jnp.stack(scalars)
+
+    def unpack(matrix: Any, vector: Any) -> Chain:
+        values, row, scalar = [], 0, 0
+        for leaf in leaves:
+            if leaf.ndim:
+                height = leaf.size // dimension
+                values.append(matrix[row : row + height].reshape(leaf.shape))
+                row += height
+            else:
+                values.append(vector[scalar].astype(leaf.dtype))
+                scalar += 1
+        chain: Chain = jax.tree.unflatten(structure, values)
+        return chain
+
+    return pack, unpack
