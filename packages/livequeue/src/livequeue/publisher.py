@@ -482,7 +482,8 @@ class Publisher:
         return again
 
     def _append(self, transport: Transport, entries: list[Entry]) -> None:
-        old, new = [], []
+        old: list[Entry] = []
+        new: list[Entry] = []
         for entry in entries:
             part = self._parts[entry.part]
             known = not part.telemetry and entry.position <= max(

@@ -51,7 +51,7 @@ class ServerEndpoint:
 def _connection_settings(url: str) -> tuple[type[Any], dict[str, Any]]:
     """Let redis-py read the URL (host, db, password, TLS options), and return what makes a connection."""
     try:
-        pool = redis.ConnectionPool.from_url(url)
+        pool = redis.ConnectionPool.from_url(url, protocol=2)
     except ValueError as error:
         raise ValueError(f"{hide_password(url)}: {error}") from None
     settings = dict(pool.connection_kwargs)
