@@ -1,0 +1,1 @@
+"""Bayesian statistical process control: a predictive chart, online changepoint detection, and NUTS for the change."""

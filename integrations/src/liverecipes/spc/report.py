@@ -1,0 +1,324 @@
+"""The report of a run: one HTML file with everything inside, made from the run's messages alone."""
+
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from .conjugate import FloatArray
+from .svg import Plot, nice_ticks, spaced
+from .verdict import converged, percent, verdict
+
+Message = dict[str, Any]
+MOST_POINTS = 2000
+MOST_COLUMNS, MOST_ROWS = 300, 60
+
+
+def report(run: str, messages: Iterable[Message], nuts_messages: Iterable[Message], command: str) -> str:
+    """Return the HTML report of the run, made by the given command line.
+
+    Raises ValueError where the run's first or last message is missing.
+    """
+    start = end = None
+    points: list[Message] = []
+    for message in messages:
+        if message["type"] == "spc.start/1":
+            start = message
+        elif message["type"] == "spc.end/1":
+            end = message
+        elif message["type"] == "spc.point/1":
+            points.append(message)
+    if start is None or end is None:
+        raise ValueError(f"run {run!r}: no {'spc.start/1' if start is None else 'spc.end/1'} message: nothing to report")
+    points.sort(key=lambda point: int(point["seq"]))
+    observed = [point for point in points if point["x"] is not None]
+    labels = [point["label"] for point in observed]
+    answer = verdict(end, labels, [point["x"] for point in observed])
+    sections = [_facts(start, end, labels)]
+    if points:
+        sections += [_chart(start, points), _run_lengths(start, points)]
+    if end["change"] is not None:
+        sections += [_change_time(end, labels), _levels(end, nuts_messages)]
+    sections += [_alarms(points), _about(run, start, end, command)]
+    return PAGE.format(
+        title=escape(f"{start['data']['name']}: process control"),
+        style=STYLE,
+        source=escape(start["data"]["source"]),
+        headline=escape(answer.sentence),
+        detail=escape(answer.detail),
+        sections="\n".join(sections),
+    )
+
+
+def _facts(start: Message, end: Message, labels: Sequence[str]) -> str:
+    change = end["change"]
+    facts = [("observations", str(end["observed"])), ("missing", str(end["points"] - end["observed"]))]
+    if change is not None:
+        facts += [
+            ("a change at all", percent(change["probability"])),
+            ("log Bayes factor", f"{change['log_bayes_factor']:.2f}"),
+            ("last old point", labels[change["mode"] - 1]),
+        ]
+    facts.append(("alarms", str(end["alarms"])))
+    cells = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for name, value in facts)
+    return f'<section class="facts">{cells}</section>'
+
+
+def _chart(start: Message, points: list[Message]) -> str:
+    settings = start["settings"]
+    step = math.ceil(len(points) / MOST_POINTS)
+    shown = [point for point in points if point["seq"] % step == 0 or point["alarms"]]
+    values = [point["x"] for point in points if point["x"] is not None] or [0.0]
+    pad = 0.35 * (max(values) - min(values)) or 0.1 * abs(values[0]) or 1.0
+    top, bottom = max(values) + pad, min(values) - pad
+    plot = Plot("observations, limits and alarms", (-1, len(points)), (bottom, top), 340)
+    plot.y_ticks()
+    plot.band(((p["seq"], p["lower"], p["upper"]) for p in shown), "band")
+    for side in ("lower", "upper"):
+        inside = ((p["seq"], p[side] if p[side] is not None and bottom < p[side] < top else None) for p in shown)
+        plot.line(inside, "limit")
+    plot.line(((p["seq"], p["center"]) for p in shown), "center")
+    plot.line(((p["seq"], p["x"]) for p in shown), "series")
+    for point in points:
+        for alarm in point["alarms"]:
+            if alarm["rule"] != "limits":
+                plot.line([(point["seq"], bottom), (point["seq"], top)], "alarm-line")
+    for point in shown:
+        if point["x"] is not None:
+            outside = any(alarm["rule"] == "limits" for alarm in point["alarms"])
+            kind = "dot out" if outside else "dot" if point["phase"] == 2 else "dot learning"
+            plot.dot(point["seq"], point["x"], 5 if outside else 2.6, kind, f"{point['label']}: {point['x']:g}")
+    plot.x_ticks(spaced([point["label"] for point in points]))
+    recent = Plot("probability of a recent change", (-1, len(points)), (0, 1), 130)
+    recent.y_ticks([0, 0.5, 1])
+    recent.area(
+        [(0, 0), *((p["seq"], p["recent"]) for p in shown), (len(points) - 1, 0)], "recent"
+    )
+    recent.line([(-1, settings["threshold"]), (len(points), settings["threshold"])], "limit")
+    recent.x_ticks(spaced([point["label"] for point in points]))
+    learning = sum(point["phase"] == 1 for point in points)
+    hollow = f" Hollow points, the first {learning}, set the prior and are not monitored." if learning else ""
+    thinned = f" Every {step}th point is drawn, and all alarms." if step > 1 else ""
+    return (
+        f"<section><h2>The chart</h2><p>Each point beside what was predicted before it came: the band holds an in-control "
+        f"point as often as ±{settings['k']:g} sigma holds a normal one. Red points are outside; red lines are alarms "
+        f"of the changepoint detector, after which the band belongs to the new level.{hollow}{thinned}</p>{plot.render()}"
+        f"<p>P(a change within the last {settings['window']} points); an alarm above {settings['threshold']:g}.</p>"
+        f"{recent.render()}</section>"
+    )
+
+
+def _run_lengths(start: Message, points: list[Message]) -> str:
+    step = math.ceil(len(points) / MOST_COLUMNS)
+    columns = points[::step]
+    longest = max(int(point["lengths"].max()) for point in columns)
+    row = math.ceil((longest + 1) / MOST_ROWS)
+    plot = Plot("posterior of the run length over time", (-0.5 * step, len(points)), (0, longest + 1), 280)
+    for point in columns:
+        mass: dict[int, float] = {}
+        for length, probability in zip(point["lengths"], point["probabilities"], strict=True):
+            mass[int(length) // row] = mass.get(int(length) // row, 0.0) + float(probability)
+        for at, probability in mass.items():
+            if probability >= 0.005:
+                across = (point["seq"] - step / 2, point["seq"] + step / 2)
+                plot.box(across, (at * row, (at + 1) * row), "heat", max(0.05, math.sqrt(probability)))
+    plot.line(((point["seq"], point["run_length"] + 0.5) for point in columns), "center")
+    plot.y_ticks(tick for tick in nice_ticks(0, longest + 1) if tick == int(tick))
+    plot.x_ticks(spaced([point["label"] for point in points]))
+    return (
+        f"<section><h2>How long since the last change?</h2><p>The darker, the more probable is that run length; the line "
+        f"follows the most probable one. It grows by one a point, and falls when a change is found. Prior probability of a "
+        f"change after any point: {start['settings']['hazard']:g}.</p>{plot.render()}</section>"
+    )
+
+
+def _change_time(end: Message, labels: Sequence[str]) -> str:
+    change, nuts = end["change"], end["nuts"]
+    exact: FloatArray = np.asarray(change["probabilities"])
+    likely = np.flatnonzero(exact >= 0.002 * exact.max())
+    first, last = max(0, int(likely[0]) - 2), min(len(exact) - 1, int(likely[-1]) + 2)
+    size = math.ceil((last - first + 1) / MOST_COLUMNS)
+    starts = range(first, last + 1, size)
+    bars = [float(exact[at : min(at + size, last + 1)].sum()) for at in starts]
+    plot = Plot("posterior of the change time", (first - 0.7, last + 0.7 + size - 1), (0, 1.12 * max(bars)), 260)
+    plot.y_ticks()
+    for at, bar in zip(starts, bars, strict=True):
+        plot.box((at - 0.4, at + size - 0.6), (0, bar), "bar", title=f"after {labels[at]}: {bar:.4f}")
+        if nuts is not None:
+            sampled = float(np.sum(nuts["probabilities"][at : min(at + size, last + 1)]))
+            plot.dot(at + (size - 1) / 2, sampled, 3.5, "sampled", f"NUTS, after {labels[at]}: {sampled:.4f}")
+    plot.x_ticks((first + at, label) for at, label in spaced(labels[first : last + 1]))
+    best = np.argsort(-exact, kind="stable")[:5]
+    rows = [
+        (labels[at], f"{exact[at]:.4f}", "–" if nuts is None else f"{nuts['probabilities'][at]:.4f}") for at in best
+    ]
+    dots = " The dots are what NUTS found." if nuts is not None else ""
+    return (
+        f"<section><h2>When did it change?</h2><p>If there was one change: the probability that each point was the last "
+        f"of the old level, in closed form.{dots}</p>{plot.render()}"
+        f"{_table(('last old point', 'exact', 'NUTS'), rows)}</section>"
+    )
+
+
+def _levels(end: Message, nuts_messages: Iterable[Message]) -> str:
+    change, nuts = end["change"], end["nuts"]
+    parts = ["<section><h2>From what to what?</h2><p>If there was one change: the level before, the level after.</p>"]
+    if nuts is not None:
+        parts.append(_level_plot(end, nuts_messages))
+    names = {"before": "level before", "after": "level after", "difference": "difference"}
+    rows = []
+    for name, title in names.items():
+        exact = change[name]
+        row = [title, f"{exact['mean']:.6g} ± {exact['sd']:.3g}"]
+        if nuts is not None:
+            row += [f"{nuts[name]['mean']:.6g} ± {nuts[name]['sd']:.3g}"]
+            row += [f"{nuts[name]['lower']:.6g} to {nuts[name]['upper']:.6g}"]
+        rows.append(row)
+    rows.append(["noise before", f"{change['before']['noise']:.4g}"] + ["", ""] * (nuts is not None))
+    rows.append(["noise after", f"{change['after']['noise']:.4g}"] + ["", ""] * (nuts is not None))
+    heads = ["", "exact, ± sd"] + ["NUTS, ± sd", "95% interval"] * (nuts is not None)
+    parts.append(_table(heads, rows))
+    if nuts is None:
+        parts.append("<p>NUTS did not run to its end; the numbers are those of the exact posterior.</p></section>")
+        return "".join(parts)
+    parts.append("<h3>Can the draws be trusted?</h3>")
+    exact_values = {name: change[name]["mean"] for name in names}
+    exact_values["mode_probability"] = float(change["probabilities"][nuts["mode"] - 1])
+    rows = []
+    for name, title in {**names, "mode_probability": "P(most probable time)"}.items():
+        found = nuts[name]
+        # Fewer than one part in 10^9 apart is equality: constant data have no Monte Carlo error to divide by.
+        gap = found["mean"] - exact_values[name]
+        off = 0.0 if abs(gap) <= 1e-9 * abs(exact_values[name]) else gap / found["mcse"] if found["mcse"] else math.inf
+        rows.append(
+            [
+                title,
+                f"{found['ess_bulk']:.0f}",
+                f"{found['ess_tail']:.0f}",
+                f"{found['r_hat']:.3f}",
+                f"{found['mcse']:.2g}",
+                f"{off:+.1f}",
+            ]
+        )
+    parts.append(_table(["", "ESS bulk", "ESS tail", "R-hat", "MCSE", "MCSEs from exact"], rows))
+    if converged(nuts):
+        words = "The chains agree with one another"
+        words += "" if not nuts["divergences"] else f", but {nuts['divergences']} transitions diverged"
+    else:
+        words = (
+            "<b>The chains do not agree</b>: with little sign of one change the posterior has many separate modes, which NUTS "
+            "cannot visit in proportion. The headline uses the exact posterior instead; read the NUTS column with care"
+        )
+    parts.append(
+        f"<p>{words}. {nuts['chains']} chains of {nuts['draws']} draws, {nuts['divergences']} divergences. The last column "
+        "says how far the mean is from the exact answer, in its own Monte Carlo standard errors: within about ±3 is "
+        "as it should be.</p></section>"
+    )
+    return "".join(parts)
+
+
+def _level_plot(end: Message, nuts_messages: Iterable[Message]) -> str:
+    """Draw histograms of the levels, from every draw that went over the queue."""
+    prior = end["prior"]
+    scale = math.sqrt(prior["b"] / prior["a"])
+    draws = [message["values"]["level"] for message in nuts_messages if message["type"] == "nuts.draw/1"]
+    if len(draws) < 20:
+        return ""
+    levels = prior["m"] + scale * np.asarray(draws, dtype=float)
+    low, high = np.quantile(levels, [0.002, 0.998])
+    if not low < high:
+        return ""
+    edges = np.linspace(low, high, 81)
+    counts = [np.histogram(levels[:, side], edges)[0] / len(levels) for side in (0, 1)]
+    plot = Plot("posterior of the levels", (float(low), float(high)), (0, 1.15 * float(np.max(counts))), 230)
+    for side, (style, name) in enumerate((("before", "before"), ("after", "after"))):
+        outline = [(float(edges[0]), 0.0)]
+        for left, right, count in zip(edges, edges[1:], counts[side], strict=False):
+            outline += [(float(left), float(count)), (float(right), float(count))]
+        plot.area([*outline, (float(edges[-1]), 0.0)], style)
+        peak = int(np.argmax(counts[side]))
+        plot.text(float(edges[peak]), 1.04 * float(counts[side][peak]), name, anchor="middle")
+    plot.x_ticks((value, f"{value:.6g}") for value in nice_ticks(float(low), float(high), 7))
+    return plot.render()
+
+
+def _alarms(points: list[Message]) -> str:
+    rows = [(point["label"], alarm["rule"], alarm["text"]) for point in points for alarm in point["alarms"]]
+    body = _table(("at", "rule", "what it says"), rows[:200]) if rows else "<p>None.</p>"
+    more = f"<p>And {len(rows) - 200} more.</p>" if len(rows) > 200 else ""
+    return f"<section><h2>Alarms</h2>{body}{more}</section>"
+
+
+def _about(run: str, start: Message, end: Message, command: str) -> str:
+    settings = {name: value for name, value in start["settings"].items() if name != "prior"}
+    rows = [("run", run), ("seed", str(start["seed"])), ("status", end["status"])]
+    rows += [(name.replace("_", " "), str(value)) for name, value in settings.items()]
+    if end["prior"] is not None:
+        text = ", ".join(f"{name} {value:.6g}" for name, value in end["prior"].items())
+        rows.append(("prior of a segment", f"Normal-inverse-gamma: {text}"))
+    rows += [(f"version of {name}", version) for name, version in start["versions"].items()]
+    rows.append(("digest of data and settings", start["digest"][:16]))
+    return (
+        "<section><h2>How it was made</h2><p>The probability of a change compares the model of one change, at any time alike, "
+        f"with that of none, from a prior probability of {start['settings']['prior_change']:g}; it depends on the segment prior. "
+        "More than one change is for the detector above to find. The same data, settings and seed give the same "
+        "messages to the bit:</p>"
+        f"<pre>{escape(command)}</pre>{_table(('', ''), rows)}</section>"
+    )
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of plain text cells."""
+    head = "".join(f"<th>{escape(head)}</th>" for head in heads)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="table"><table>{f"<tr>{head}</tr>" if any(heads) else ""}{body}</table></div>'
+
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1d2733; --soft: #5d6b7a; --paper: #fbfaf7; --card: #ffffff; --line: #dfe3e6;
+  --data: #1f6f8b; --alarm: #c8372d; --other: #b9770e; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #97a3af; --paper: #12171c; --card: #1a2128; --line: #2e3841;
+  --data: #5cb8d6; --alarm: #ff7468; --other: #e5b04a; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
+main { max-width: 880px; margin: 0 auto; padding: 24px 16px 64px; }
+header p { color: var(--soft); }
+h1 { font-size: clamp(1.35rem, 4.2vw, 2rem); line-height: 1.25; font-weight: 650; margin: .4em 0; text-wrap: pretty; }
+h2 { font-size: 1.15rem; margin: 0 0 .3em; } h3 { font-size: 1rem; margin: 1.2em 0 .3em; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 16px; margin: 16px 0; }
+section > p { color: var(--soft); margin: .2em 0 .8em; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(112px, 1fr)); gap: 12px; }
+.facts b { display: block; font-size: 1.15rem; overflow-wrap: anywhere; } .facts span { color: var(--soft); font-size: .85rem; }
+.plot, .table { overflow-x: auto; } .plot svg { width: 100%; min-width: 520px; display: block; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; min-width: 60%; }
+th, td { text-align: left; padding: 4px 18px 4px 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+th { color: var(--soft); font-weight: 500; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--paper); padding: 10px; border-radius: 6px; }
+svg text { fill: var(--soft); font: 13px system-ui, sans-serif; }
+svg path { fill: none; } .axis, .tick { stroke: var(--soft); } .grid { stroke: var(--line); }
+.series { stroke: var(--data); stroke-opacity: .45; } .center { stroke: var(--ink); stroke-width: 1.6; }
+.limit { stroke: var(--soft); stroke-dasharray: 4 4; } .band { fill: var(--data); opacity: .1; }
+.dot { fill: var(--data); } .dot.learning { fill: var(--card); stroke: var(--data); } .dot.out { fill: var(--alarm); }
+.alarm-line { stroke: var(--alarm); stroke-width: 1.5; } .recent { fill: var(--alarm); opacity: .55; }
+.heat, .bar { fill: var(--data); } .sampled { fill: var(--card); stroke: var(--other); stroke-width: 2; }
+.before, .after { opacity: .6; } .before { fill: var(--data); } .after { fill: var(--other); }
+"""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<header><p>{source}</p><h1>{headline}</h1><p>{detail}</p></header>
+{sections}
+</main>
+</body>
+</html>
+"""

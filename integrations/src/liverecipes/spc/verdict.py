@@ -1,0 +1,96 @@
+"""The answer in words: what the last message of a run says about the process."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+CHANGED, UNDECIDED = 0.95, 0.2
+"""From the first probability on a change is said to have happened, from the second on it is undecided."""
+
+
+class Verdict(NamedTuple):
+    """The answer: one sentence, and what stands behind it."""
+
+    sentence: str
+    detail: str
+
+
+def verdict(end: dict[str, Any], labels: Sequence[str], values: Sequence[float]) -> Verdict:
+    """Return the answer of a run; `labels` and `values` are those of the observed points, in order."""
+    change = end["change"]
+    unfinished = "" if end["status"] == "complete" else f"The run was stopped after {end['points']} points. "
+    if change is None:
+        count = "No observation" if not values else "One observation"
+        return Verdict(f"{count}: there is nothing yet to compare.", unfinished + "A change needs at least two.")
+    probability = change["probability"]
+    if min(values) == max(values):
+        return Verdict(
+            f"No change: every value is {values[0]:g}.",
+            unfinished
+            + "Constant data say nothing about the noise; any other value will raise an alarm. "
+            + f"The probability of a change is {percent(probability)}.",
+        )
+    if probability < UNDECIDED:
+        return Verdict(
+            f"No sign of a change: its probability is {percent(probability)}.",
+            f"{unfinished}{len(values)} observations agree with one level and one noise.",
+        )
+    last_old, first_new = labels[change["mode"] - 1], labels[change["mode"]]
+    size = difference(end)
+    where = (
+        f"between {last_old} and {first_new} with probability {percent(change['probabilities'][change['mode'] - 1])}, "
+        f"from {number(size['before'], size['step'])} to {number(size['after'], size['step'])} "
+        f"(difference {number(size['mean'], size['step'])}, 95% interval "
+        f"{number(size['lower'], size['step'])} to {number(size['upper'], size['step'])})"
+    )
+    detail = (
+        f"{unfinished}That there was a change at all has probability {percent(probability)}; if there was one, it came "
+        f"after {labels[change['first'] - 1]} and before {labels[change['last']]} with probability "
+        f"{percent(float(sum(change['probabilities'][change['first'] - 1 : change['last']])))}."
+    )
+    if size["lower"] < 0 < size["upper"]:
+        detail += (
+            " The level itself may not have moved; the noise went "
+            f"from {change['before']['noise']:.3g} to {change['after']['noise']:.3g}."
+        )
+    if probability < CHANGED:
+        return Verdict(f"Undecided. If the process changed, it did so {where}.", detail)
+    return Verdict(f"The process changed {where}.", detail)
+
+
+def converged(nuts: dict[str, Any] | None) -> bool:
+    """Tell whether the draws may speak: every R-hat at most 1.01 and at least 400 effective draws."""
+    return nuts is not None and all(
+        nuts[name]["r_hat"] <= 1.01 and nuts[name]["ess_bulk"] >= 400 for name in ("before", "after", "difference")
+    )
+
+
+def difference(end: dict[str, Any]) -> dict[str, float]:
+    """Return the levels and their difference: from NUTS where it converged, otherwise from the exact posterior.
+
+    `step` is the unit of the last digit worth showing.
+    """
+    nuts = end["nuts"]
+    source = nuts if converged(nuts) else end["change"]
+    found = {name: source["difference"][name] for name in ("mean", "lower", "upper")}
+    step = (found["upper"] - found["lower"]) / 100
+    return found | {"before": source["before"]["mean"], "after": source["after"]["mean"], "step": step}
+
+
+def percent(probability: float) -> str:
+    """Return a probability as people read it: never 0% and never 100%."""
+    if probability < 0.0001:
+        return "less than 0.01%"
+    if probability > 0.9999:
+        return "more than 99.99%"
+    digits = 0 if 0.1 <= probability <= 0.9 else 2 if probability < 0.01 or probability > 0.99 else 1
+    return f"{100 * probability:.{digits}f}%"
+
+
+def number(value: float, step: float) -> str:
+    """Return the value with digits down to about `step`."""
+    if step <= 0 or abs(value) >= 1e7 or (value != 0 and abs(value) < 1e-4):
+        return f"{value:.4g}"
+    decimals = 0
+    while decimals < 6 and 10.0**-decimals > 1.5 * step:
+        decimals += 1
+    return f"{value:.{decimals}f}"
