@@ -11,6 +11,7 @@ class SpcStart(TypedDict):
     type: Literal["spc.start/1"]
     part: Literal["run"]
     seq: int
+    label: str
     data: dict[str, Any]
     """`name`, `source`, `count` of points."""
     settings: dict[str, Any]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import BadInput
 from .conjugate import FloatArray, NormalInverseGamma
 
 LARGEST = 1e100
@@ -19,7 +20,7 @@ DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 
 
-class DataError(ValueError):
+class DataError(BadInput):
     """The data cannot be used; the message says where, what, and what would be right."""
 
 

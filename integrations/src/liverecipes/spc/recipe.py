@@ -165,13 +165,13 @@ class Monitor:
         assert self.runs is not None
         found = []
         if not lower <= x <= upper:
-            found.append(Alarm(rule="limits", text=f"{x:g} is outside {lower:.6g} to {upper:.6g}"))
+            found.append(Alarm(rule="limits", text=f"{x:g} outside {lower:.5g} to {upper:.5g}"))
         if recent_before <= self.settings.threshold < self._recent:
-            text = f"P(a change within the last {self.settings.window} points) rose to {self._recent:.2f}"
+            text = f"P(run <= {self.settings.window}) rose to {self._recent:.2f}"
             found.append(Alarm(rule="recent change", text=text))
         length = int(self.runs.lengths[self.runs.most_probable])
         if length <= before.lengths[before.most_probable]:
-            text = f"the most probable run is {length} long and starts at {self.labels[len(self.labels) - length]}"
+            text = f"likeliest run: since {self.labels[len(self.labels) - length]}"
             found.append(Alarm(rule="run length", text=text))
         return found
 
@@ -217,6 +217,7 @@ def start_message(series: Series, settings: Settings, seed: int) -> SpcStart:
         settings=asked,
         seed=seed,
         digest=fingerprint.hexdigest(),
+        label=f"spc of {series.name}",
         versions={name: _version(name) for name in ("liverecipes", "livenuts", "livequeue", "jax", "numpy", "scipy")},
         nuts=NUTS_SUFFIX if settings.nuts else None,
     )

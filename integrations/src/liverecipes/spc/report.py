@@ -9,7 +9,7 @@ import numpy as np
 
 from .conjugate import FloatArray
 from .svg import Plot, nice_ticks, spaced
-from .verdict import converged, percent, verdict
+from .verdict import UNDECIDED, converged, percent, verdict
 
 Message = dict[str, Any]
 MOST_POINTS = 2000
@@ -59,8 +59,9 @@ def _facts(start: Message, end: Message, labels: Sequence[str]) -> str:
         facts += [
             ("a change at all", percent(change["probability"])),
             ("log Bayes factor", f"{change['log_bayes_factor']:.2f}"),
-            ("last old point", labels[change["mode"] - 1]),
         ]
+        if change["probability"] >= UNDECIDED:
+            facts.append(("last old point", labels[change["mode"] - 1]))
     facts.append(("alarms", str(end["alarms"])))
     cells = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for name, value in facts)
     return f'<section class="facts">{cells}</section>'
@@ -115,7 +116,7 @@ def _run_lengths(start: Message, points: list[Message]) -> str:
     columns = points[::step]
     longest = max(int(point["lengths"].max()) for point in columns)
     row = math.ceil((longest + 1) / MOST_ROWS)
-    plot = Plot("posterior of the run length over time", (-0.5 * step, len(points)), (0, longest + 1), 280)
+    plot = Plot("posterior of the run length over time", (-1, len(points)), (0, longest + 1), 280)
     for point in columns:
         mass: dict[int, float] = {}
         for length, probability in zip(point["lengths"], point["probabilities"], strict=True):
@@ -152,13 +153,14 @@ def _change_time(end: Message, labels: Sequence[str]) -> str:
     plot.x_ticks((first + at, label) for at, label in spaced(labels[first : last + 1]))
     best = np.argsort(-exact, kind="stable")[:5]
     rows = [
-        (labels[at], f"{exact[at]:.4f}", "–" if nuts is None else f"{nuts['probabilities'][at]:.4f}") for at in best
+        [labels[at], f"{exact[at]:.4f}"] + ([] if nuts is None else [f"{nuts['probabilities'][at]:.4f}"]) for at in best
     ]
+    heads = ["last old point", "exact"] + ["NUTS"] * (nuts is not None)
     dots = " The dots are what NUTS found." if nuts is not None else ""
     return (
         f"<section><h2>When did it change?</h2><p>If there was one change: the probability that each point was the last "
         f"of the old level, in closed form.{dots}</p>{plot.render()}"
-        f"{_table(('last old point', 'exact', 'NUTS'), rows)}</section>"
+        f"{_table(heads, rows)}</section>"
     )
 
 

@@ -1,0 +1,169 @@
+"""The `live` command: run recipes, and list, follow and stop runs on the queue."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import livequeue
+import numpy as np
+
+from . import __version__
+from .errors import BadInput
+from .queues import open_queue
+from .spc import command as spc
+
+FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 fine, 1 the queue failed, 2 bad input, 130 Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without these characters is no reason to stop
+    options = _parser().parse_args(argv)
+    url = options.queue or os.environ.get("LIVE_QUEUE") or livequeue.default_url()
+    try:
+        code: int = options.execute(options, url)
+        sys.stdout.flush()
+    except BrokenPipeError:  # e.g. `live tail RUN | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except livequeue.QueueError as error:
+        print(f"live: {error}", file=sys.stderr)
+        return FAILED
+    except (BadInput, OSError) as error:
+        print(f"live: {error}", file=sys.stderr)
+        return BAD_INPUT
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="live", description="Live recipes: every result is a message on a queue.")
+    parser.add_argument("--version", action="version", version=f"live {__version__}")
+    queue = argparse.ArgumentParser(add_help=False)
+    queue.add_argument(
+        "--queue", metavar="URL", help="embedded:///folder, redis://host:6379/0, ... (default: $LIVE_QUEUE, or one a user)"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run a recipe")
+    recipes = run.add_subparsers(required=True, metavar="RECIPE")
+    recipe = recipes.add_parser(
+        "spc", parents=[queue], help="statistical process control with a live changepoint", description=spc.DESCRIPTION
+    )
+    spc.add_arguments(recipe)
+    recipe.set_defaults(execute=spc.execute)
+
+    listing = commands.add_parser("list", parents=[queue], help="list the runs on the queue")
+    listing.set_defaults(execute=_list)
+    tail = commands.add_parser("tail", parents=[queue], help="follow a run, a line a message, to its end")
+    tail.add_argument("run", metavar="RUN")
+    tail.add_argument("--json", action="store_true", help="each message as one line of JSON; NaN becomes null")
+    tail.set_defaults(execute=_tail)
+    stop = commands.add_parser("stop", parents=[queue], help="ask a run to stop, and keep what it has")
+    stop.add_argument("run", metavar="RUN")
+    stop.set_defaults(execute=_stop)
+    return parser
+
+
+def _list(options: argparse.Namespace, url: str) -> int:
+    with open_queue(url) as queue:
+        infos = [queue.info(run) for run in queue.runs()]
+    if not infos:
+        print("No runs on the queue yet. Try: live run spc")
+        return FINE
+    now = time.time()
+    rows = [("RUN", "WHAT", "AGE", "MESSAGES", "STATUS")]
+    for info in infos:
+        age = _age(now - info.created)
+        rows.append((info.run, _printable(info.label), age, str(sum(info.parts.values())), info.status))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return FINE
+
+
+def _tail(options: argparse.Namespace, url: str) -> int:
+    with open_queue(url) as queue:
+        _known(queue, options.run)
+        for message in queue.subscribe(options.run):
+            if options.json:
+                print(json.dumps(_jsonable(message), ensure_ascii=False), flush=True)
+            else:
+                print(line(message), flush=True)
+    return FINE
+
+
+def _stop(options: argparse.Namespace, url: str) -> int:
+    with open_queue(url) as queue:
+        _known(queue, options.run)
+        queue.request_stop(options.run)
+    print(f"asked {options.run} to stop")
+    return FINE
+
+
+def _known(queue: livequeue.Queue, run: str) -> None:
+    runs = queue.runs()
+    if run not in runs:
+        newest = f"; the newest is {runs[-1]}" if runs else ""
+        raise BadInput(f"{run}: no such run on the queue{newest} (live list shows all)")
+
+
+def line(message: dict[str, Any]) -> str:
+    """Return one readable line of a message, whatever its type."""
+    head = f"{message['part']} {message['seq']} "
+    if message["type"] == "spc.point/1":
+        value = "missing" if message["x"] is None else f"{message['x']:g}"
+        alarms = "".join(f"  ALARM {alarm['text']}" for alarm in message["alarms"])
+        body = f"{message['label']}: {value}  P(recent change) {message['recent']:.3f}  run {message['run_length']}{alarms}"
+    else:
+        fields = {key: value for key, value in message.items() if key not in ("type", "part", "seq")}
+        body = f"{message['type']} " + "  ".join(f"{key}={_brief(value)}" for key, value in fields.items())
+    return _printable(head + body)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}"
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return _brief(value[()])
+    if isinstance(value, np.ndarray | list | tuple):
+        shown = " ".join(_brief(item) for item in list(value)[:6])
+        return f"[{shown}{' ...' if len(value) > 6 else ''}]"
+    if isinstance(value, dict):
+        return "{" + " ".join(f"{key}={_brief(item)}" for key, item in value.items()) + "}"
+    return str(value)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _jsonable(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _printable(text: str) -> str:
+    """Keep control characters of strangers away from the terminal."""
+    return "".join(mark if mark.isprintable() else "?" for mark in text)
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
