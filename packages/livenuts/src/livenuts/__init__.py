@@ -1,0 +1,53 @@
+"""The No-U-Turn sampler on JAX that streams every draw as a message.
+
+>>> import livenuts as ln
+>>> from livenuts import dist
+>>> coin = ln.Model("coin").rv("p", dist.Beta(1, 1)).obs("heads", dist.Binomial(10, "p"), 7)
+>>> result = ln.sample(coin, seed=1, progress=False)
+>>> result.draws["p"].shape
+(4, 1000)
+"""
+
+from typing import Any
+
+from livenuts import dist
+from livenuts.functions import TABLE as _FUNCTIONS
+from livenuts.model.builder import Model
+from livenuts.model.expressions import ref
+from livenuts.model.function import det, factor, model, obs, rv
+from livenuts.model.wrapped import from_logdensity, from_numpyro
+from livenuts.result import Result
+from livenuts.runtime.sampling import sample, stream
+from livenuts.tuning import Tuning
+
+__version__ = "0.1.0"
+
+load = Result.load
+
+__all__ = [
+    "Model",
+    "Result",
+    "Tuning",
+    "det",
+    "dist",
+    "factor",
+    "from_logdensity",
+    "from_numpyro",
+    "load",
+    "model",
+    "obs",
+    "ref",
+    "rv",
+    "sample",
+    "stream",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        return _FUNCTIONS[name]
+    raise AttributeError(f"module 'livenuts' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_FUNCTIONS])

@@ -1,9 +1,10 @@
 """Dual averaging of the log step size (Hoffman and Gelman 2014, section 3.2; Nesterov 2009)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 SHRINKAGE = 0.05  # gamma
 STABILIZATION = 10.0  # t0
@@ -23,10 +24,10 @@ class DualAveraging(NamedTuple):
     count: jax.Array
 
 
-def start(log_step: jax.Array) -> DualAveraging:
+def start(log_step: Any) -> DualAveraging:
     """Begin, or begin again, from a step size that was found by search or by the last window."""
-    zero = jnp.zeros_like(log_step)
-    return DualAveraging(log_step, log_step, zero, log_step + jnp.log(10.0), zero)
+    zero = np.float64(0.0)
+    return DualAveraging(log_step, log_step, zero, log_step + np.log(10.0), zero)
 
 
 def update(state: DualAveraging, acceptance_rate: jax.Array, target: jax.Array) -> DualAveraging:

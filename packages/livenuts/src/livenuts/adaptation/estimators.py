@@ -1,7 +1,7 @@
 """Estimators of the metric from the draws of one window.
 
-An estimator is a class with three methods over plain arrays: `init`, `update`, `metric`. They run inside the compiled
-sampling loop, so a new estimator is one more class here. Variances are Welford's (1962), regularised as in Stan:
+`update` and `metric` run inside the compiled sampling loop; `init`, `identity` and `from_inverse_mass` are NumPy, for
+they run on the host too. A new estimator is one more class here. Variances are Welford's (1962), regularised as in Stan:
 n / (n + 5) of the estimate and 5 / (n + 5) of 1e-3.
 """
 
@@ -9,6 +9,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from livenuts.kernel.metric import Dense, Diagonal, Metric, dense
 
@@ -20,7 +21,7 @@ class Estimator(Protocol, Generic[S, M]):
     """What warm-up asks of an estimator with state `S` and metric `M`."""
 
     def init(self, dimension: int) -> S:
-        """The state before any draw."""
+        """The state before any draw, in NumPy."""
 
     def update(self, state: S, position: jax.Array, gradient: jax.Array, weight: jax.Array) -> S:
         """The state after a draw; `weight` is 0 for a draw that must not count, else 1."""
@@ -29,10 +30,10 @@ class Estimator(Protocol, Generic[S, M]):
         """The metric that the draws so far suggest."""
 
     def identity(self, dimension: int) -> M:
-        """The metric before any draw."""
+        """The metric before any draw, in NumPy."""
 
-    def from_inverse_mass(self, inverse_mass: jax.Array) -> M:
-        """The metric of a given inverse mass: (dimension,) or (dimension, dimension)."""
+    def from_inverse_mass(self, inverse_mass: np.ndarray) -> M:
+        """The metric of a given inverse mass, (dimension,) or (dimension, dimension), in NumPy."""
 
 
 class Moments(NamedTuple):
@@ -53,8 +54,8 @@ class DiagonalVariance:
     name = "diag"
 
     def init(self, dimension: int) -> Moments:
-        zero = jnp.zeros(dimension)
-        return Moments(jnp.float64(0.0), zero, zero)
+        zero = np.zeros(dimension)
+        return Moments(np.float64(0.0), zero, zero)
 
     def update(self, state: Moments, position: jax.Array, gradient: jax.Array, weight: jax.Array) -> Moments:
         count = state.count + weight
@@ -67,9 +68,9 @@ class DiagonalVariance:
         return Diagonal(scale * state.squares + floor)
 
     def identity(self, dimension: int) -> Diagonal:
-        return Diagonal(jnp.ones(dimension))
+        return Diagonal(np.ones(dimension))
 
-    def from_inverse_mass(self, inverse_mass: jax.Array) -> Diagonal:
+    def from_inverse_mass(self, inverse_mass: np.ndarray) -> Diagonal:
         return Diagonal(inverse_mass)
 
 
@@ -79,7 +80,7 @@ class DenseCovariance:
     name = "dense"
 
     def init(self, dimension: int) -> Moments:
-        return Moments(jnp.float64(0.0), jnp.zeros(dimension), jnp.zeros((dimension, dimension)))
+        return Moments(np.float64(0.0), np.zeros(dimension), np.zeros((dimension, dimension)))
 
     def update(self, state: Moments, position: jax.Array, gradient: jax.Array, weight: jax.Array) -> Moments:
         count = state.count + weight
@@ -94,10 +95,10 @@ class DenseCovariance:
         return dense(scale * squares + floor * jnp.eye(squares.shape[0]))
 
     def identity(self, dimension: int) -> Dense:
-        return Dense(jnp.eye(dimension), jnp.eye(dimension))
+        return Dense(np.eye(dimension), np.eye(dimension))
 
-    def from_inverse_mass(self, inverse_mass: jax.Array) -> Dense:
-        return dense(inverse_mass)
+    def from_inverse_mass(self, inverse_mass: np.ndarray) -> Dense:
+        return Dense(inverse_mass, np.linalg.inv(np.linalg.cholesky(inverse_mass)))
 
 
 ESTIMATORS = {"diag": DiagonalVariance(), "dense": DenseCovariance()}

@@ -4,7 +4,7 @@ A metric holds the inverse mass matrix, an estimate of the posterior covariance.
 energy is p' M^-1 p / 2 and the velocity M^-1 p.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ class Metric(Protocol):
 class Diagonal(NamedTuple):
     """A diagonal metric; `inverse_mass` has shape (dimension,)."""
 
-    inverse_mass: jax.Array
+    inverse_mass: Any
 
     def velocity(self, momentum: jax.Array) -> jax.Array:
         return self.inverse_mass * momentum
@@ -36,8 +36,8 @@ class Diagonal(NamedTuple):
 class Dense(NamedTuple):
     """A dense metric: `inverse_mass` = L L', `inverse_factor` = L^-1, both of shape (dimension, dimension)."""
 
-    inverse_mass: jax.Array
-    inverse_factor: jax.Array
+    inverse_mass: Any
+    inverse_factor: Any
 
     def velocity(self, momentum: jax.Array) -> jax.Array:
         return self.inverse_mass @ momentum

@@ -105,9 +105,7 @@ def trajectory(
         first = (new.seams.first_position[0], new.seams.first_momentum[0])
         start, seam, end = far[:2], near[:2], new.end[:2]
         turning = (
-            is_turning(start, end, direction)
-            | is_turning(start, first, direction)
-            | is_turning(seam, end, direction)
+            is_turning(start, end, direction) | is_turning(start, first, direction) | is_turning(seam, end, direction)
         )
         return _Trajectory(
             left=select(forward, tree.left, new.end),

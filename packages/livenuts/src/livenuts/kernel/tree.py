@@ -13,7 +13,7 @@ ends, every balanced subtree is checked across the seam of its halves: the first
 second, and the last leaf of the first half with the second (Stan 2.21's additional checks).
 """
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -34,9 +34,9 @@ _LARGEST_LOG_WEIGHT = 500.0
 class State(NamedTuple):
     """Where a chain stands."""
 
-    position: jax.Array
-    gradient: jax.Array
-    log_density: jax.Array
+    position: Any
+    gradient: Any
+    log_density: Any
 
 
 class Candidate(NamedTuple):
@@ -104,7 +104,12 @@ def _set_row(rows: jax.Array, row: jax.Array, index: jax.Array) -> jax.Array:
 
 
 def _check_subtrees(
-    seams: Seams, leaf: PhasePoint, index: jax.Array, ones: jax.Array, trailing: jax.Array, direction: jax.Array
+    seams: Seams,
+    leaf: PhasePoint,
+    index: jax.Array,
+    ones: jax.Array,
+    trailing: jax.Array,
+    direction: jax.Array,
 ) -> jax.Array:
     """Whether any of the balanced subtrees that end at this leaf turns, from the smallest to the largest."""
     here = (leaf.position, leaf.momentum)
@@ -187,9 +192,7 @@ def build_subtree(
         )
 
     zero = jnp.float64(0.0)
-    empty = Subtree(
-        start, candidate, zero, jnp.int64(0), zero, jnp.bool_(False), jnp.bool_(True), seams
-    )
+    empty = Subtree(start, candidate, zero, jnp.int64(0), zero, jnp.bool_(False), jnp.bool_(True), seams)
     return lax.while_loop(unfinished, visit, empty)
 
 

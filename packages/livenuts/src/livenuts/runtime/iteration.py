@@ -45,12 +45,12 @@ class Chain(NamedTuple):
     metric: Any
     moments: Any
     averaging: DualAveraging
-    draw: jax.Array
+    draw: Any
     """Draws made so far, warm-up included."""
-    iteration: jax.Array
+    iteration: Any
     """Iterations of any kind made so far: the counter of the random numbers."""
-    mode: jax.Array
-    search_direction: jax.Array
+    mode: Any
+    search_direction: Any
 
 
 class Controls(NamedTuple):
@@ -68,13 +68,19 @@ class Controls(NamedTuple):
 
 
 def new_chain(position: np.ndarray, estimator: Estimator[Any, Any]) -> Chain:
-    """A chain that will first evaluate its density at `position`, then search a step size from 0.1."""
+    """A chain, in NumPy, that will first evaluate its density at `position`, then search a step size from 0.1."""
     dimension = position.shape[0]
-    zero, nothing = jnp.float64(0.0), jnp.int64(0)
-    state = State(jnp.asarray(position), jnp.zeros(dimension), jnp.float64(-jnp.inf))
-    averaging = dual_averaging.start(jnp.log(jnp.float64(0.1)))
-    metric, moments = estimator.identity(dimension), estimator.init(dimension)
-    return Chain(state, metric, moments, averaging, nothing, nothing, jnp.int64(EVALUATE), zero)
+    nothing = np.int64(0)
+    return Chain(
+        state=State(position, np.zeros(dimension), np.float64(-np.inf)),
+        metric=estimator.identity(dimension),
+        moments=estimator.init(dimension),
+        averaging=dual_averaging.start(np.log(np.float64(0.1))),
+        draw=nothing,
+        iteration=nothing,
+        mode=np.int64(EVALUATE),
+        search_direction=np.float64(0.0),
+    )
 
 
 def run(
@@ -136,9 +142,7 @@ def run(
     return lax.while_loop(unfinished, iterate, (chain, positions, statistics))
 
 
-def _draw(
-    estimator: Estimator[Any, Any], chain: Chain, state: State, info: Info, controls: Controls
-) -> Chain:
+def _draw(estimator: Estimator[Any, Any], chain: Chain, state: State, info: Info, controls: Controls) -> Chain:
     """Accept the draw and, during warm-up, learn from it."""
     moved = chain._replace(state=state, draw=chain.draw + 1)
     return lax.cond(
@@ -148,14 +152,10 @@ def _draw(
     )
 
 
-def _adapt(
-    estimator: Estimator[Any, Any], chain: Chain, t: jax.Array, info: Info, controls: Controls
-) -> Chain:
+def _adapt(estimator: Estimator[Any, Any], chain: Chain, t: jax.Array, info: Info, controls: Controls) -> Chain:
     averaging = dual_averaging.update(chain.averaging, info.acceptance_rate, controls.target_accept)
     learning = (t >= controls.window_first) & (t < controls.window_last) & ~info.diverging
-    moments = estimator.update(
-        chain.moments, chain.state.position, chain.state.gradient, learning.astype(jnp.float64)
-    )
+    moments = estimator.update(chain.moments, chain.state.position, chain.state.gradient, learning.astype(jnp.float64))
     chain = chain._replace(averaging=averaging, moments=moments)
 
     def close_window() -> Chain:

@@ -1,12 +1,10 @@
 """The compiled program of a model: a chunk of draws in one call.
 
 A chain's state crosses the call packed into one matrix and one vector: a call with few arguments costs a quarter
-less, and jaxlib 0.10's single-function emitter can abort the process when many values pass through it unchanged.
-
-XLA:CPU can emit a whole loop as one native function, 1.6 to 13 times as fast as its usual sequence of kernels for
-small models, but refuses some operations. Which form is used follows from the traced program alone: see `is_native`.
+less. Whether the loop becomes one native function follows from the traced program alone: see `is_native`.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
-from jax.experimental.xla_metadata import set_xla_metadata
 
 from livenuts.adaptation.estimators import ESTIMATORS
+from livenuts.compiler.native import compile_native
 from livenuts.compiler.x64 import x64
 from livenuts.runtime.iteration import MAX_WINDOWS, STATISTICS, Chain, Controls, new_chain, run
 
 # Operations that the single-function emitter does not know.
-_FOREIGN = ("scatter", "sort", "conv", "fft", "callback", "ffi", "custom_call", "top_k")
-_LINEAR_ALGEBRA = {"cholesky", "triangular_solve", "lu", "qr", "eigh", "eig", "svd", "schur", "householder_product"}
+_FOREIGN = re.compile(
+    "scatter.*|sort|top_k|conv_general_dilated|fft|.*callback|ffi_call|custom_call|cholesky|triangular_solve|lu|qr"
+    "|eigh?|svd|schur|householder_product|geqrf|ormqr|tridiagonal.*"
+)
 # Above this many bytes of data and constants the usual form, which may use several cores, is as fast.
 _NATIVE_BYTES = 512 * 1024
 # One call's output: rows are draws, so a message is never more than this many bytes away.
@@ -47,7 +47,7 @@ def is_native(closed: ClosedJaxpr, num_bytes: int) -> bool:
     if num_bytes > _NATIVE_BYTES or jax.default_backend() != "cpu":
         return False
     names = {equation.primitive.name for equation in _equations(closed.jaxpr)}
-    return not any(name in _LINEAR_ALGEBRA or any(part in name for part in _FOREIGN) for name in names)
+    return not any(_FOREIGN.fullmatch(name) for name in names)
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,16 @@ class Program:
     native: bool
     step: Callable[..., tuple[jax.Array, jax.Array, jax.Array, jax.Array]]
     """(data, matrix, vector, key, controls) -> (matrix, vector, positions, statistics)"""
-    pack: Callable[[Chain], tuple[np.ndarray, np.ndarray]]
+    pack: Callable[[Chain], tuple[Any, Any]]
     unpack: Callable[[Any, Any], Chain]
 
 
-def build_program(closed: ClosedJaxpr, data: Any, dimension: int, metric: str, depth_limit: int) -> Program:
+def build_program(closed: ClosedJaxpr, data: Any, dimension: int, metric: str, depth_limit: int, width: int) -> Program:
     """Trace and compile the sampling loop around a traced (data, position) -> (log density, gradient)."""
     estimator = ESTIMATORS[metric]
-    rows = max(_FEWEST_ROWS, min(_MOST_ROWS, _BUFFER_BYTES // (8 * max(dimension, 1))))
+    rows = max(_FEWEST_ROWS, min(_MOST_ROWS, _BUFFER_BYTES // (8 * width)))
     evaluate = jaxpr_as_fun(closed)
-    with x64():
-        template = jax.eval_shape(lambda x: new_chain(x, estimator), jax.ShapeDtypeStruct((dimension,), jnp.float64))
+    template = new_chain(np.zeros(dimension), estimator)
     pack, unpack = packing(template, dimension)
 
     def call(data: Any, matrix: jax.Array, vector: jax.Array, key: jax.Array, controls: Controls) -> Any:
@@ -87,23 +86,12 @@ def build_program(closed: ClosedJaxpr, data: Any, dimension: int, metric: str, d
         )
         return *pack(chain), positions, statistics
 
-    def native_call(*arguments: Any) -> Any:
-        with set_xla_metadata(inlineable="false", xla_cpu_small_call="true"):
-            return jax.jit(call)(*arguments)
-
     num_bytes = sum(leaf.nbytes for leaf in [*jax.tree.leaves(data), *closed.consts])
     with x64():
-        matrix, vector = jax.eval_shape(pack, template)
-        arguments = (data, matrix, vector, np.uint64(0), controls_shape())
-        native = is_native(closed, num_bytes)
-        if native:
-            try:
-                step = jax.jit(native_call).lower(*arguments).compile()
-            except jax.errors.JaxRuntimeError as error:
-                if "UNIMPLEMENTED" not in str(error) and "not implemented" not in str(error):
-                    raise
-                native = False
-        if not native:
+        arguments = (data, *pack(template), np.uint64(0), controls_shape())
+        step = compile_native(call, arguments) if is_native(closed, num_bytes) else None
+        native = step is not None
+        if step is None:
             step = jax.jit(call).lower(*arguments).compile()
     return Program(dimension, rows, native, step, pack, unpack)
 
@@ -120,9 +108,10 @@ def packing(template: Chain, dimension: int) -> tuple[Callable[[Chain], Any], Ca
 
     def pack(chain: Chain) -> tuple[Any, Any]:
         values = jax.tree.leaves(chain)
-        matrix = [jnp.reshape(value, (-1, dimension)) for value in values if value.ndim]
-        scalars = [value.astype(jnp.float64) for value in values if not value.ndim]
-        return jnp.concatenate(matrix), jnp.stack(scalars)
+        xp = jnp if any(isinstance(value, jax.Array) for value in values) else np
+        matrix = [value.reshape(-1, dimension) for value in values if value.ndim]
+        scalars = [value.astype(np.float64) for value in values if not value.ndim]
+        return xp.concatenate(matrix), xp.stack(scalars)
 
     def unpack(matrix: Any, vector: Any) -> Chain:
         values, row, scalar = [], 0, 0

@@ -1,0 +1,211 @@
+"""What a model's statements do: lay out the flat vector, or evaluate the log density at one.
+
+Both frames run inside a JAX trace, so a statement costs nothing when the sampler runs.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from numpyro.distributions import biject_to
+
+from livenuts.compiler.evaluate import materialize
+
+
+class Variable(NamedTuple):
+    """A free variable: its place in the flat vector and its shapes."""
+
+    name: str
+    start: int
+    size: int
+    unconstrained_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    dims: tuple[str, ...] | None
+
+
+class Deterministic(NamedTuple):
+    """A computed quantity."""
+
+    name: str
+    shape: tuple[int, ...]
+    dims: tuple[str, ...] | None
+
+
+def _prepare(kind: str, name: str, distribution: Any, shape: tuple[int, ...] | None) -> Any:
+    """The NumPyro distribution of a statement, expanded to its batch shape."""
+    try:
+        made = materialize(distribution, {})
+        return made if shape is None or tuple(made.batch_shape) == shape else made.expand(shape)
+    except (ValueError, TypeError) as error:
+        wanted = "" if shape is None else f" with shape {shape}"
+        raise ValueError(f"{kind} {name!r}: {distribution}{wanted}: {error}") from error
+
+
+def _check_free(name: str, distribution: Any) -> None:
+    for method in ("log_prob", "support", "batch_shape", "event_shape"):
+        if not hasattr(distribution, method):
+            raise TypeError(f"rv {name!r}: expected a distribution, got {distribution!r:.80} (no {method})")
+    if getattr(distribution.support, "is_discrete", False):
+        raise ValueError(
+            f"rv {name!r} is discrete ({type(distribution).__name__}): NUTS samples continuous variables only; "
+            "sum the variable out of the log density, for example with a Mixture or ln.factor"
+        )
+
+
+class Layout:
+    """The frame that finds out which variables there are, and checks what can be checked without values.
+
+    `observed` maps the identity of a traced data array to its values, so that observations are checked against
+    their distribution's support.
+    """
+
+    def __init__(self, observed: Mapping[int, np.ndarray]) -> None:
+        self.variables: list[Variable] = []
+        self.deterministics: list[Deterministic] = []
+        self.names: set[str] = set()
+        self.size = 0
+        self._observed = observed
+
+    def _claim(self, kind: str, name: str) -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"{kind}: a name is a non-empty string, got {name!r}")
+        if name in self.names:
+            raise ValueError(f"{kind} {name!r}: the model already has a {name!r}; names are unique")
+        self.names.add(name)
+
+    def rv(self, name: str, distribution: Any, shape: tuple[int, ...] | None, dims: tuple[str, ...] | None) -> Any:
+        self._claim("rv", name)
+        made = _prepare("rv", name, distribution, shape)
+        _check_free(name, made)
+        transform = biject_to(made.support)
+        full = tuple(made.batch_shape) + tuple(made.event_shape)
+        unconstrained = tuple(transform.inverse_shape(full))
+        size = math.prod(unconstrained)
+        if dims is not None and len(dims) != len(full):
+            raise ValueError(f"rv {name!r}: {len(dims)} dims {dims} for the shape {full}")
+        self.variables.append(Variable(name, self.size, size, unconstrained, full, dims))
+        self.size += size
+        return transform(jnp.zeros(unconstrained))
+
+    def obs(self, name: str, distribution: Any, value: Any) -> Any:
+        if value is None:
+            return self.rv(name, distribution, None, None)
+        self._claim("obs", name)
+        made = _prepare("obs", name, distribution, None)
+        check_observation(name, made, value, self._observed.get(id(value), value))
+        return value
+
+    def det(self, name: str, value: Any, dims: tuple[str, ...] | None) -> Any:
+        self._claim("det", name)
+        shape = tuple(jnp.shape(value))
+        if dims is not None and len(dims) != len(shape):
+            raise ValueError(f"det {name!r}: {len(dims)} dims {dims} for the shape {shape}")
+        self.deterministics.append(Deterministic(name, shape, dims))
+        return value
+
+    def factor(self, name: str, value: Any) -> None:
+        self._claim("factor", name)
+
+
+def check_observation(name: str, distribution: Any, value: Any, concrete: Any) -> None:
+    """Refuse an observation whose shape or values its distribution cannot have."""
+    batch, event = tuple(distribution.batch_shape), tuple(distribution.event_shape)
+    shape = tuple(jnp.shape(value))
+    split = len(shape) - len(event)
+    if split < 0 or shape[split:] != event:
+        raise ValueError(f"obs {name!r}: data of shape {shape} for events of shape {event}")
+    try:
+        joined: tuple[int, ...] | None = np.broadcast_shapes(batch, shape[:split])
+    except ValueError:
+        joined = None
+    if joined != shape[:split]:
+        raise ValueError(
+            f"obs {name!r}: the distribution has shape {batch + event}, the data {shape}: they do not match"
+        )
+    if not isinstance(concrete, (np.ndarray, np.generic, int, float)):
+        return
+    values = np.asarray(concrete)
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        where = [int(i) for i in np.argwhere(np.isnan(values))[0]]
+        raise ValueError(f"obs {name!r}: the value at {where} is NaN; leave missing observations out")
+    try:
+        inside = np.broadcast_to(np.asarray(distribution.support(values)), shape[:split])
+    except Exception:  # bounds that depend on variables: a start at -inf will name the variable
+        return
+    if not inside.all():
+        where = [int(i) for i in np.argwhere(~inside)[0]]
+        bad = values[tuple(where)]
+        family = type(distribution).__name__
+        raise ValueError(f"obs {name!r}: the value {bad} at {where} is outside the support of {family}")
+
+
+class Evaluation:
+    """The frame that evaluates every statement at one point of the flat, unconstrained vector."""
+
+    def __init__(self, variables: Mapping[str, Variable], position: Any) -> None:
+        self._variables = variables
+        self._position = position
+        self.values: dict[str, Any] = {}
+        """Constrained values of variables and deterministics."""
+        self.terms: dict[str, Any] = {}
+        """Each statement's part of the log density, summed; a variable's includes its log Jacobian."""
+
+    def rv(self, name: str, distribution: Any, shape: tuple[int, ...] | None, dims: tuple[str, ...] | None) -> Any:
+        made = _prepare("rv", name, distribution, shape)
+        variable = self._variables[name]
+        flat = self._position[variable.start : variable.start + variable.size]
+        unconstrained = flat.reshape(variable.unconstrained_shape)
+        transform = biject_to(made.support)
+        value = transform(unconstrained)
+        jacobian = transform.log_abs_det_jacobian(unconstrained, value)
+        self.terms[name] = jnp.sum(made.log_prob(value)) + jnp.sum(jacobian)
+        self.values[name] = value
+        return value
+
+    def obs(self, name: str, distribution: Any, value: Any) -> Any:
+        if value is None:
+            return self.rv(name, distribution, None, None)
+        self.terms[name] = jnp.sum(_prepare("obs", name, distribution, None).log_prob(value))
+        return value
+
+    def det(self, name: str, value: Any, dims: tuple[str, ...] | None) -> Any:
+        self.values[name] = jnp.asarray(value, dtype=float) if not hasattr(value, "dtype") else value
+        return value
+
+    def factor(self, name: str, value: Any) -> None:
+        self.terms[name] = jnp.sum(value)
+
+    def log_density(self) -> Any:
+        """The sum of all terms, in the order of the statements."""
+        total = jnp.float64(0.0)
+        for term in self.terms.values():
+            total = total + term
+        return total
+
+
+class Inversion(Evaluation):
+    """The frame that turns given constrained values of some variables into unconstrained ones."""
+
+    def __init__(
+        self,
+        variables: Mapping[str, Variable],
+        position: Any,
+        given: Mapping[str, Any],
+        check: Callable[..., None],
+    ) -> None:
+        super().__init__(variables, position)
+        self._given = given
+        self._check = check
+        self.unconstrained: dict[str, Any] = {}
+
+    def rv(self, name: str, distribution: Any, shape: tuple[int, ...] | None, dims: tuple[str, ...] | None) -> Any:
+        if name not in self._given:
+            return super().rv(name, distribution, shape, dims)
+        made = _prepare("rv", name, distribution, shape)
+        value = jnp.asarray(self._given[name])
+        self._check(name, made, value)
+        self.unconstrained[name] = biject_to(made.support).inv(value)
+        self.values[name] = value
+        return value

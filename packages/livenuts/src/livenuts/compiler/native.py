@@ -1,0 +1,34 @@
+"""One native function: XLA:CPU's single-function emission of a whole loop, behind one door.
+
+XLA:CPU usually runs a loop as a sequence of kernels, about 50 ns each. Marked as a small call, the loop becomes one
+function: 1.6 to 13 times as fast for small models on jax 0.10, and quicker to compile. Not every operation is known
+to that emitter; an unknown one fails cleanly at compile time. An argument that the function does not use aborts the
+process (jaxlib 0.10), so each is read once, into an output of its own.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.xla_metadata import set_xla_metadata
+
+
+def compile_native(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[..., Any] | None:
+    """The compiled function for arguments of these shapes, or None where XLA cannot emit it as one function."""
+
+    def witnessed(*values: Any) -> tuple[Any, Any]:
+        seen = [jnp.ravel(leaf)[0].astype(jnp.float64) for leaf in jax.tree.leaves(values)]
+        return function(*values), jnp.stack(seen)
+
+    def call(*values: Any) -> Any:
+        with set_xla_metadata(inlineable="false", xla_cpu_small_call="true"):
+            return jax.jit(witnessed)(*values)
+
+    try:
+        compiled = jax.jit(call).lower(*arguments).compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "UNIMPLEMENTED" in str(error) or "not implemented" in str(error):
+            return None
+        raise
+    return lambda *values: compiled(*values)[0]

@@ -1,0 +1,44 @@
+"""A NumPyro model's statements, taken from its effect handlers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from numpyro import handlers
+from numpyro.primitives import Messenger
+
+
+class _Statements(Messenger):  # type: ignore[misc]
+    """The outermost handler: by the time a site arrives here, plates, masks and scales have had their say."""
+
+    def __init__(self, frame: Any) -> None:
+        super().__init__()
+        self.frame = frame
+
+    def process_message(self, site: dict[str, Any]) -> None:
+        if site["type"] == "param":
+            raise ValueError(f"numpyro.param {site['name']!r}: NUTS has no parameters to optimise; use numpyro.sample")
+        if site["type"] == "deterministic":
+            self.frame.det(site["name"], site["value"], None)
+        if site["type"] != "sample":
+            return
+        if site.get("infer", {}).get("is_auxiliary") and site["is_observed"]:
+            return
+        name, distribution, scale = site["name"], site["fn"], site.get("scale")
+        if site["intermediates"]:
+            raise ValueError(f"sample site {name!r} has intermediates, which cannot be scored")
+        if not site["is_observed"]:
+            if scale is not None:
+                raise ValueError(f"sample site {name!r} is latent and scaled; scale only what is observed")
+            site["value"] = self.frame.rv(name, distribution, None, None)
+        elif type(distribution).__name__ == "Unit" or scale is not None:
+            log_prob = distribution.log_prob(site["value"])
+            self.frame.factor(name, log_prob if scale is None else scale * log_prob)
+        else:
+            self.frame.obs(name, distribution, site["value"])
+
+
+def run(frame: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Run the model once, with every sample site answered by the frame."""
+    with _Statements(frame), handlers.seed(rng_seed=jax.random.key(0)):
+        function(*args, **kwargs)

@@ -1,0 +1,229 @@
+"""A compiled model: the flat log density with its gradient, and the way back to named, constrained values."""
+
+import hashlib
+import math
+import re
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from livenuts.compiler.describe import Description, describe
+from livenuts.compiler.frames import Deterministic, Evaluation, Inversion, Layout, Variable
+from livenuts.compiler.native import compile_native
+from livenuts.compiler.x64 import x64
+
+_CACHED_TARGETS = 64
+
+
+class Target:
+    """One model structure with one shape of data. Compiled programs are kept here, for new data to reuse."""
+
+    def __init__(self, description: Description) -> None:
+        self._statements = description.statements
+        layout = _lay_out(description)
+        if not layout.variables:
+            raise ValueError(f"model {description.name!r} has no free variable: there is nothing to sample")
+        self.variables: tuple[Variable, ...] = tuple(layout.variables)
+        self.deterministics: tuple[Deterministic, ...] = tuple(layout.deterministics)
+        self.dimension = layout.size
+        self._by_name = {variable.name: variable for variable in self.variables}
+        self.closed = self._trace(description)
+        """(data leaves..., position) -> (log density, gradient), as a JAX program."""
+        self.programs: dict[Hashable, Any] = {}
+        self.lock = threading.Lock()
+
+    def evaluation(self, data: Any, position: Any) -> Evaluation:
+        """Every statement's value and term at a position."""
+        frame = Evaluation(self._by_name, position)
+        self._statements(frame, data)
+        return frame
+
+    def _trace(self, description: Description) -> ClosedJaxpr:
+        def log_density(data: Any, position: Any) -> Any:
+            value = self.evaluation(data, position).log_density()
+            return jnp.asarray(value, jnp.float64)
+
+        with x64():
+            position = jax.ShapeDtypeStruct((self.dimension,), jnp.float64)
+            try:
+                closed = jax.make_jaxpr(jax.value_and_grad(log_density, argnums=1))(description.data, position)
+            except TypeError as error:
+                if "float32" in str(error):
+                    raise TypeError(f"{_CAPTURED} ({error})") from error
+                raise
+        if any(getattr(const, "dtype", None) == np.float32 for const in closed.consts):
+            warnings.warn(_CAPTURED, stacklevel=2)
+        return closed
+
+    def constrain(self, data: Any, positions: Any, count: Any) -> dict[str, Any]:
+        """Constrained values of the variables and deterministics at the first `count` rows of `positions`.
+
+        Row by row: vectorised, a row's last bits could depend on its place in the chunk.
+        """
+        items = (*self.variables, *self.deterministics)
+        empty = {item.name: jnp.zeros((positions.shape[0], *item.shape)) for item in items}
+
+        def one(row: Any, filled: dict[str, Any]) -> dict[str, Any]:
+            values = self.evaluation(data, positions[row]).values
+            return {
+                name: jax.lax.dynamic_update_index_in_dim(rows, values[name].astype(float), row, 0)
+                for name, rows in filled.items()
+            }
+
+        filled: dict[str, Any] = jax.lax.fori_loop(0, count, one, empty)
+        return filled
+
+    def names(self) -> list[str]:
+        """Variables, then deterministics."""
+        return [item.name for item in (*self.variables, *self.deterministics)]
+
+    def width(self) -> int:
+        """Numbers a draw takes, the larger of unconstrained and constrained."""
+        sizes = [math.prod(item.shape) for item in (*self.variables, *self.deterministics)]
+        return max(self.dimension, sum(sizes))
+
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Named axes, where the model names them."""
+        return {item.name: item.dims for item in (*self.variables, *self.deterministics) if item.dims is not None}
+
+    def unconstrain(self, data: Any, position: np.ndarray, given: Mapping[str, Any]) -> np.ndarray:
+        """A copy of `position` with the variables of `given` at these constrained values."""
+        for name, value in given.items():
+            if name not in self._by_name:
+                raise ValueError(f"init: the model has no variable {name!r}; it has {', '.join(self._by_name)}")
+            shape = self._by_name[name].shape
+            if np.shape(value) != shape:
+                raise ValueError(f"init {name!r}: expected shape {shape}, got {np.shape(value)}")
+            if not np.isfinite(np.asarray(value, float)).all():
+                raise ValueError(f"init {name!r}: values must be finite, got {np.asarray(value)!r:.60}")
+
+        def check(name: str, distribution: Any, value: Any) -> None:
+            if not bool(np.all(distribution.support(value))):
+                family = type(distribution).__name__
+                raise ValueError(f"init {name!r}: {np.asarray(value)!r:.60} is outside the support of {family}")
+
+        with x64():
+            frame = Inversion(self._by_name, jnp.asarray(position), given, check)
+            self._statements(frame, data)
+        flat = np.array(position, np.float64)
+        for name, value in frame.unconstrained.items():
+            variable = self._by_name[name]
+            flat[variable.start : variable.start + variable.size] = np.ravel(np.asarray(value))
+        return flat
+
+    def suspects(self, data: Any, position: np.ndarray) -> list[str]:
+        """The statements whose log density, or its gradient, is not finite at a position, in words."""
+        with x64():
+            found = []
+            terms = {name: float(term) for name, term in self.evaluation(data, jnp.asarray(position)).terms.items()}
+            for name, term in terms.items():
+                if not np.isfinite(term):
+                    found.append(f"{name!r} has log density {term}")
+            if not found:
+                _, gradient = jaxpr_as_fun(self.closed)(*jax.tree.leaves(data), jnp.asarray(position))
+                bad = ~np.isfinite(np.asarray(gradient))
+                for variable in self.variables:
+                    if bad[variable.start : variable.start + variable.size].any():
+                        found.append(f"the gradient with respect to {variable.name!r} is not finite")
+        return found
+
+    def digest(self, data: Any) -> str:
+        """A fingerprint of the log density and the data: equal for equal models under one set of versions."""
+        text = re.sub(r"0x[0-9a-f]+", "", str(self.closed.jaxpr))
+        state = hashlib.sha256(text.encode())
+        for array in [*self.closed.consts, *jax.tree.leaves(data)]:
+            values = np.asarray(array)
+            state.update(f"{values.dtype}{values.shape}".encode())
+            state.update(np.ascontiguousarray(values).tobytes())
+        return state.hexdigest()
+
+
+_CAPTURED = (
+    "the log density captures float32 arrays, made outside of the model while JAX was in single precision; "
+    "make them with NumPy, or pass them as arguments"
+)
+
+
+def _lay_out(description: Description) -> Layout:
+    layouts = []
+
+    def trace(data: Any) -> None:
+        concrete = jax.tree.leaves(description.data)
+        observed = {id(traced): value for traced, value in zip(jax.tree.leaves(data), concrete, strict=True)}
+        layout = Layout(observed)
+        description.statements(layout, data)
+        layouts.append(layout)
+
+    with x64():
+        jax.eval_shape(trace, description.data)
+    return layouts[0]
+
+
+class Bound(NamedTuple):
+    """A target with the data of one model."""
+
+    target: Target
+    description: Description
+
+    @property
+    def data(self) -> Any:
+        return self.description.data
+
+
+_targets: OrderedDict[Hashable, Target] = OrderedDict()
+_constant: set[Hashable] = set()
+_lock = threading.Lock()
+
+
+def compile_model(model: Any) -> Bound:
+    """Compile a model, or take what an equal model with data of the same shapes left behind."""
+    description = describe(model)
+    shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(description.data))
+    key = (description.key, shapes)
+    with _lock:
+        if key in _constant:
+            description, key = _with_constants(description)
+        if key not in _targets:
+            try:
+                target = Target(description)
+            except jax.errors.JAXTypeError:
+                # The function looks at its data's values: they become part of the program.
+                _constant.add(key)
+                description, key = _with_constants(description)
+                target = _targets.get(key) or Target(description)
+            _targets[key] = target
+            while len(_targets) > _CACHED_TARGETS:
+                _targets.popitem(last=False)
+        else:
+            _check_observations(description)
+        _targets.move_to_end(key)
+        return Bound(_targets[key], description)
+
+
+def _check_observations(description: Description) -> None:
+    """New data for compiled code pass the same door as the first."""
+    _lay_out(description)
+
+
+def _with_constants(description: Description) -> tuple[Description, Hashable]:
+    data, statements = description.data, description.statements
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(data):
+        digest.update(f"{leaf.dtype}{leaf.shape}".encode() + leaf.tobytes())
+    key = (description.key, digest.hexdigest())
+    return description._replace(key=key, data={}, statements=lambda frame, _: statements(frame, data)), key
+
+
+def compile_constrain(target: Target, data: Any, rows: int) -> Any:
+    """Compiled `constrain` for a matrix of `rows` positions."""
+
+    arguments = (data, np.zeros((rows, target.dimension)), np.int64(0))
+    with x64():
+        return compile_native(target.constrain, arguments) or jax.jit(target.constrain).lower(*arguments).compile()

@@ -1,0 +1,122 @@
+"""Convergence diagnostics, by arviz-stats' array functions.
+
+Rank-normalised split R-hat, bulk and tail effective sample size and Monte Carlo standard errors: Vehtari, Gelman,
+Simpson, Carpenter and Buerkner 2021, "Rank-normalization, folding, and localization".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+COLUMNS = ("mean", "sd", "q5", "median", "q95", "mcse_mean", "mcse_sd", "ess_bulk", "ess_tail", "r_hat")
+
+
+def scalar_names(name: str, shape: tuple[int, ...]) -> list[str]:
+    """The names of a variable's elements: `theta[0]`, `theta[1, 2]`; a scalar keeps its own."""
+    return [name + (f"[{', '.join(map(str, index))}]" if index else "") for index in np.ndindex(*shape)]
+
+
+def diagnose(draws: np.ndarray) -> dict[str, np.ndarray]:
+    """Every column of a summary for draws of shape (chain, draw, n): arrays of shape (n,).
+
+    What too few draws cannot tell is NaN: quantities that need an effective sample size want four draws a chain.
+    """
+    from arviz_stats.base import array_stats
+
+    chains, length, size = draws.shape
+    axes = {"chain_axis": 0, "draw_axis": 1}
+    flat = draws.reshape(chains * length, size)
+    missing = np.full(size, np.nan)
+    found: dict[str, Any] = dict.fromkeys(COLUMNS, missing)
+    if length:
+        quantiles = np.quantile(flat, [0.05, 0.5, 0.95], axis=0)
+        found |= {"mean": flat.mean(0), "q5": quantiles[0], "median": quantiles[1], "q95": quantiles[2]}
+    if chains * length > 1:
+        found["sd"] = flat.std(0, ddof=1)
+    if length >= 4:
+        # One chain is judged by its halves.
+        half = length // 2
+        split = draws if chains > 1 else np.stack([draws[0, :half], draws[0, length - half :]])
+        found |= {
+            "mcse_mean": array_stats.mcse(draws, **axes, method="mean"),
+            "mcse_sd": array_stats.mcse(draws, **axes, method="sd"),
+            "ess_bulk": array_stats.ess(draws, **axes, method="bulk"),
+            "ess_tail": array_stats.ess(draws, **axes, method="tail", prob=(0.05, 0.95)),
+            "r_hat": array_stats.rhat(split, **axes),
+        }
+    return {name: np.asarray(found[name], float) for name in COLUMNS}
+
+
+@dataclass(frozen=True, eq=False)
+class Summary(Mapping[str, dict[str, float]]):
+    """A table with a row for every scalar: a mapping of its name to its columns. It prints as a table.
+
+    `columns[name]` is the array of one column, in the order of the rows.
+    """
+
+    columns: dict[str, np.ndarray]
+    rows: tuple[str, ...]
+    num_chains: int
+    num_draws: int
+    divergences: int
+
+    def __getitem__(self, name: str) -> dict[str, float]:
+        if name not in self.rows:
+            raise KeyError(f"no row {name!r}; rows are {', '.join(self.rows[:10])}")
+        row = self.rows.index(name)
+        return {column: float(values[row]) for column, values in self.columns.items()}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_pandas(self) -> Any:
+        """The table as a pandas DataFrame, indexed by name."""
+        import pandas
+
+        return pandas.DataFrame(self.columns, index=list(self.rows))
+
+    def __str__(self) -> str:
+        header = ["", *self.columns]
+        body = [
+            [name, *(_text(column, self.columns[column][i]) for column in self.columns)]
+            for i, name in enumerate(self.rows)
+        ]
+        widths = [max(len(row[i]) for row in [header, *body]) for i in range(len(header))]
+        lines = [
+            "  ".join(
+                cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in [header, *body]
+        ]
+        note = f"{self.num_chains} chains of {self.num_draws} draws, {self.divergences} divergences"
+        return "\n".join([*lines, note])
+
+    __repr__ = __str__
+
+
+def _text(column: str, value: float) -> str:
+    if not np.isfinite(value):
+        return str(value)
+    if column.startswith("ess"):
+        return f"{value:.0f}"
+    return f"{value:.3f}" if column == "r_hat" else f"{value:.4g}"
+
+
+def summarize(draws: Mapping[str, np.ndarray], divergences: int) -> Summary:
+    """The summary of draws by variable, each of shape (chain, draw, *shape)."""
+    rows: list[str] = []
+    blocks = []
+    chains = length = 0
+    for name, values in draws.items():
+        chains, length = values.shape[:2]
+        rows += scalar_names(name, values.shape[2:])
+        blocks.append(values.reshape(chains, length, -1))
+    joined = np.concatenate(blocks, axis=2) if blocks else np.empty((0, 0, 0))
+    return Summary(diagnose(joined), tuple(rows), chains, length, divergences)

@@ -1,0 +1,32 @@
+"""Every family of `numpyro.distributions`, by name, as data: `dist.Normal("mu", 1.0)`.
+
+Parameters are numbers, arrays, expressions, or strings that name a variable of the model.
+
+>>> from livenuts import dist
+>>> dist.Normal("mu", 2.0)
+Normal(loc=mu, scale=2.0)
+"""
+
+import functools
+from typing import Any
+
+from livenuts.model.distributions import Distribution, distribution, families
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    if name not in families():
+        import difflib
+
+        close = difflib.get_close_matches(name, families(), n=3)
+        hint = f"; did you mean {', '.join(close)}?" if close else ""
+        raise AttributeError(f"no distribution {name!r} in livenuts.dist{hint}")
+    return functools.partial(distribution, name)
+
+
+def __dir__() -> list[str]:
+    return ["Distribution", *families()]
+
+
+__all__ = ["Distribution"]

@@ -1,0 +1,99 @@
+"""The messages that livenuts sends, as plain dicts of these forms.
+
+Parts `run` and `chain-k` are lossless: their content follows from model, data, settings and seed alone. Parts
+`chain-k/warmup` and `progress` are telemetry.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+Message = dict[str, Any]
+Sink = Callable[[Message], Any]
+"""Any callable of one message. If it raises, the run stops; its `flush()`, if any, is called at the end."""
+
+
+class Start(TypedDict):
+    """`nuts.start/1` on part `run`, seq 0."""
+
+    type: str
+    part: str
+    seq: int
+    model: str
+    digest: str
+    """Of the log density and the data."""
+    settings: dict[str, Any]
+    seed: int
+    variables: list[dict[str, Any]]
+    """Of each: name, shape, dims (or None)."""
+
+
+class Draw(TypedDict):
+    """`nuts.draw/1` on part `chain-k`; seq is the draw's number in its chain."""
+
+    type: str
+    part: str
+    seq: int
+    chain: int
+    draw: int
+    values: dict[str, Any]
+    """Constrained values by variable: a float, or an array of the variable's shape."""
+    stats: dict[str, Any]
+    """lp, energy, acceptance_rate, step_size, n_steps, tree_depth, diverging, index_in_trajectory."""
+
+
+class Warmup(TypedDict):
+    """`nuts.warmup/1` on part `chain-k/warmup`: an iteration of warm-up, with the fields of a draw."""
+
+    type: str
+    part: str
+    seq: int
+    chain: int
+    draw: int
+    values: dict[str, Any]
+    stats: dict[str, Any]
+
+
+class Progress(TypedDict):
+    """`nuts.progress/1` on part `progress`, a few times a second."""
+
+    type: str
+    part: str
+    seq: int
+    total: int
+    """Iterations a chain will make, warm-up included."""
+    num_warmup: int
+    elapsed: float
+    """Seconds since the chains started."""
+    chains: list[dict[str, Any]]
+    """Of each: chain, iteration, phase, divergences, step_size, acceptance_rate, leapfrogs."""
+
+
+class End(TypedDict):
+    """`nuts.end/1` on part `run`: nothing follows."""
+
+    type: str
+    part: str
+    seq: int
+    status: str
+    """completed, stopped, interrupted or failed."""
+    draws: list[int]
+    """Draws made by each chain."""
+
+
+class Failure(TypedDict):
+    """`nuts.failure/1` on part `run`: what went wrong, before the end."""
+
+    type: str
+    part: str
+    seq: int
+    error: str
+
+
+TYPES: dict[str, type] = {
+    "nuts.start/1": Start,
+    "nuts.draw/1": Draw,
+    "nuts.warmup/1": Warmup,
+    "nuts.progress/1": Progress,
+    "nuts.end/1": End,
+    "nuts.failure/1": Failure,
+}

@@ -1,0 +1,1 @@
+"""Models as data: expressions, distributions, the builder, functions."""

@@ -1,0 +1,198 @@
+"""What a run made: draws, statistics, timings, and the ways out to other libraries."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from livenuts.diagnostics import Summary, scalar_names, summarize
+from livenuts.tuning import Tuning
+
+_FORMAT = "livenuts.result/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The posterior draws of a run and how they were made."""
+
+    model: str
+    draws: dict[str, np.ndarray]
+    """Constrained draws by variable, each (chain, draw, *shape)."""
+    stats: dict[str, np.ndarray]
+    """Sampler statistics by name, each (chain, draw): lp, energy, acceptance_rate, step_size, n_steps, tree_depth,
+    diverging, index_in_trajectory, reached_max_treedepth."""
+    timings: dict[str, float]
+    """Seconds: "compile", and the slowest chain's "warmup" and "sampling"."""
+    tuning: Tuning
+    """Step sizes, metrics and last positions: pass it as `warm_start`."""
+    seed: int
+    settings: dict[str, Any]
+    status: str
+    """completed, stopped, interrupted or failed."""
+    lengths: list[int]
+    """Draws that each chain made; `draws` is cut to the shortest that made any."""
+    dims: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    coords: dict[str, list[Any]] = field(default_factory=dict)
+    observed: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def num_chains(self) -> int:
+        """Chains in `draws`."""
+        return int(self.stats["lp"].shape[0])
+
+    @property
+    def num_draws(self) -> int:
+        """Draws a chain in `draws`."""
+        return int(self.stats["lp"].shape[1])
+
+    def summary(self) -> Summary:
+        """Mean, sd, quantiles, MCSE, effective sample sizes and R-hat of every scalar; it prints as a table."""
+        return summarize(self.draws, int(self.stats["diverging"].sum()))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Result of {self.model!r}: {self.num_chains} chains of {self.num_draws} draws of "
+            f"{', '.join(self.draws)}; {self.status}>"
+        )
+
+    # -- to other libraries ----------------------------------------------------------------------------------------
+
+    def groups(self) -> dict[str, dict[str, np.ndarray]]:
+        """The result as ArviZ's groups: posterior, sample_stats, observed_data."""
+        found = {"posterior": self.draws, "sample_stats": self.stats}
+        return found | ({"observed_data": self.observed} if self.observed else {})
+
+    def to_arviz(self) -> Any:
+        """ArviZ's container: an InferenceData before ArviZ 1.0, an xarray DataTree since."""
+        try:
+            import arviz
+        except ImportError as error:
+            raise ImportError("to_arviz needs ArviZ: pip install 'livenuts[arviz]'") from error
+        import livenuts
+
+        attrs = {
+            "inference_library": "livenuts",
+            "inference_library_version": livenuts.__version__,
+            "sampling_time": self.timings["warmup"] + self.timings["sampling"],
+            "tuning_steps": self.settings["num_warmup"],
+            "seed": self.seed,
+        }
+        groups, dims = self.groups(), {name: list(dims) for name, dims in self.dims.items()}
+        if int(arviz.__version__.split(".")[0]) >= 1:
+            named = {"/": attrs, "posterior": attrs}
+            return arviz.from_dict(groups, coords=self.coords, dims=dims, attrs=named)
+        data = arviz.from_dict(**groups, coords=self.coords, dims=dims)
+        data.posterior.attrs.update(attrs)
+        return data
+
+    def to_pandas(self) -> Any:
+        """The draws as a pandas DataFrame: a row a draw, indexed by chain and draw, a column a scalar."""
+        import pandas
+
+        index = pandas.MultiIndex.from_product([range(self.num_chains), range(self.num_draws)], names=["chain", "draw"])
+        columns = {}
+        for name, values in self.draws.items():
+            flat = values.reshape(self.num_chains * self.num_draws, -1)
+            columns.update(zip(scalar_names(name, values.shape[2:]), flat.T, strict=True))
+        return pandas.DataFrame(columns, index=index)
+
+    def plot_trace(self, names: Iterable[str] | None = None) -> Any:
+        """Histograms and traces of the chains, a row a scalar, divergent draws marked; a matplotlib Figure.
+
+        `names` are variables; all of them, up to 20 scalars, where it is left out.
+        """
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as error:
+            raise ImportError("plot_trace needs matplotlib: pip install 'livenuts[plot]'") from error
+        wanted = list(self.draws) if names is None else list(names)
+        unknown = [name for name in wanted if name not in self.draws]
+        if unknown:
+            raise ValueError(f"plot_trace: no variable {unknown[0]!r}; variables are {', '.join(self.draws)}")
+        scalars = []
+        for name in wanted:
+            flat = self.draws[name].reshape(self.num_chains, self.num_draws, -1)
+            scalars += list(zip(scalar_names(name, self.draws[name].shape[2:]), np.moveaxis(flat, 2, 0), strict=True))
+        scalars = scalars[:20] if names is None else scalars
+        figure, axes = plt.subplots(
+            len(scalars),
+            2,
+            figsize=(10, 1.9 * len(scalars)),
+            squeeze=False,
+            width_ratios=(1, 2),
+            layout="constrained",
+        )
+        diverging = self.stats["diverging"]
+        for (label, values), (left, right) in zip(scalars, axes, strict=True):
+            edges = np.histogram_bin_edges(values, bins=40)
+            for chain, line in enumerate(values):
+                colour = f"C{chain % 10}"
+                left.hist(line, bins=edges, density=True, histtype="step", color=colour, linewidth=1.2)
+                right.plot(line, color=colour, linewidth=0.5, alpha=0.8)
+                where = np.flatnonzero(diverging[chain])
+                right.plot(where, line[where], "|", color="black", markersize=8)
+            left.set_ylabel(label)
+            left.set_yticks([])
+        axes[-1, 1].set_xlabel("draw")
+        return figure
+
+    # -- to a file -------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to one file (NumPy's zip format, without pickle), whole or not at all."""
+        whole = {
+            "format": _FORMAT,
+            "model": self.model,
+            "timings": self.timings,
+            "tuning": self.tuning.to_json(),
+            "seed": self.seed,
+            "settings": self.settings,
+            "status": self.status,
+            "lengths": self.lengths,
+            "dims": {name: list(dims) for name, dims in self.dims.items()},
+            "coords": self.coords,
+        }
+        arrays = {
+            f"{group}/{name}": values
+            for group, members in (("draws", self.draws), ("stats", self.stats), ("observed", self.observed))
+            for name, values in members.items()
+        }
+        destination = Path(path)
+        partial = destination.with_name(destination.name + ".partial")
+        try:
+            with partial.open("wb") as file:
+                text = np.frombuffer(json.dumps(whole, default=_plain).encode(), np.uint8)
+                np.savez_compressed(file, allow_pickle=False, **{"whole": text}, **arrays)
+            partial.replace(destination)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Result:
+        """Read a result that `save` wrote; anything else is a ValueError."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                whole = json.loads(file["whole"].tobytes())
+                if whole.pop("format") != _FORMAT:
+                    raise ValueError("another format")
+                groups: dict[str, dict[str, np.ndarray]] = {"draws": {}, "stats": {}, "observed": {}}
+                for entry in file.files:
+                    group, _, name = entry.partition("/")
+                    if group in groups:
+                        groups[group][name] = file[entry]
+        except (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
+            raise ValueError(f"{path} is not a livenuts result: {error}") from error
+        whole["tuning"] = Tuning.from_json(whole["tuning"])
+        whole["dims"] = {name: tuple(dims) for name, dims in whole["dims"].items()}
+        return cls(**whole, **groups)
+
+
+def _plain(value: Any) -> Any:
+    """Coordinate labels as JSON knows them."""
+    return value.item() if isinstance(value, np.generic) else str(value)

@@ -1,0 +1,343 @@
+"""`sample` and `stream`: chains in threads, one each, and what they made."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from livenuts.compiler.target import Bound, compile_constrain, compile_model
+from livenuts.compiler.x64 import x64
+from livenuts.messages import Message, Sink
+from livenuts.result import Result
+from livenuts.runtime.chain import ChainRun, Compiled, statistics_columns
+from livenuts.runtime.iteration import STATISTICS
+from livenuts.runtime.program import build_program
+from livenuts.runtime.progress import ProgressBar, ProgressMessages
+from livenuts.runtime.settings import Settings, entropy
+from livenuts.tuning import Tuning
+
+# Trees up to this depth share compiled code.
+_DEPTH_LIMIT = 10
+_WATCH_SECONDS = 0.05
+
+
+def sample(
+    model: Any,
+    *,
+    num_warmup: int = 1000,
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    seed: int | None = None,
+    target_accept: float = 0.8,
+    max_tree_depth: int = 10,
+    metric: str = "auto",
+    init: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    warm_start: Tuning | Result | None = None,
+    sink: Sink | None = None,
+    stop: Callable[[], bool] | None = None,
+    progress: bool = True,
+) -> Result:
+    """Draw from a model's posterior by NUTS.
+
+    Parameters
+    ----------
+    model
+        A `Model`, a called `@model` function, or what `from_logdensity` or `from_numpyro` returns.
+    num_warmup, num_samples, num_chains
+        Iterations of warm-up and draws of each chain; each chain runs in a thread.
+    seed
+        A non-negative integer; the same seed gives the same bits. None draws entropy, kept in the result.
+    target_accept
+        The mean acceptance that warm-up tunes the step size to, between 0 and 1.
+    max_tree_depth
+        A trajectory has at most 2^max_tree_depth - 1 leapfrog steps.
+    metric
+        "diag", "dense" or "auto" (which now means "diag").
+    init
+        Constrained starting values by variable, for all chains or as one mapping a chain. Variables left out start at
+        uniform random positions on (-2, 2) of their unconstrained scale (Stan's default).
+    warm_start
+        Another run's tuning: start at its positions with its metric and step sizes; warm-up then only settles the
+        step size, so a short one will do.
+    sink
+        Called with every message (`livenuts.messages`), from the chains' threads. If it raises, the run stops and the
+        error is raised again, with the draws so far in its attribute `result`.
+    stop
+        Asked between chunks of draws; when it returns True the run ends and keeps its draws.
+    progress
+        Show a progress bar, where a terminal or a notebook is there to show it.
+
+    Returns
+    -------
+    Result
+        With `draws[name]` of shape (chain, draw, *shape). After Ctrl-C or `stop` it holds what was drawn, cut to the
+        shortest chain that has draws.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a model, data or setting that cannot be right; the message names it.
+    """
+    settings = Settings(num_warmup, num_samples, num_chains, target_accept, max_tree_depth, metric)
+    run_seed = entropy(seed)
+    tuning = warm_start.tuning if isinstance(warm_start, Result) else warm_start
+    if tuning is not None and not isinstance(tuning, Tuning):
+        raise TypeError(f"warm_start takes a result or its tuning, got {warm_start!r:.60}")
+    if tuning is not None and init is not None:
+        raise ValueError("init and warm_start both give starting positions: leave one out")
+
+    began = time.perf_counter()
+    bound = compile_model(model)
+    starts = _starting_values(init, settings.num_chains)
+    if tuning is not None:
+        tuning.check(settings.metric_kind, bound.target.dimension)
+    compiled = _compile(bound, settings)
+    compile_seconds = time.perf_counter() - began
+
+    chains = [ChainRun(k, bound, compiled, settings, run_seed, sink) for k in range(settings.num_chains)]
+    with x64():
+        for chain, given in zip(chains, starts, strict=True):
+            if tuning is None:
+                chain.start(given)
+            else:
+                chain.start_warm(tuning)
+    if sink is not None:
+        sink(_start_message(bound, settings, run_seed, tuning))
+    status, error = _run(chains, settings, sink, stop, progress)
+    result = _collect(chains, settings, run_seed, status, compile_seconds)
+    if sink is not None:
+        error = _finish(sink, status, error, chains)
+    if error is not None:
+        with contextlib.suppress(AttributeError):
+            error.result = result  # type: ignore[attr-defined]
+        error.add_note("the draws made before this error are in its attribute `result`")
+        raise error
+    if status == "interrupted":
+        if not any(chain.kept for chain in chains):
+            raise KeyboardInterrupt
+        warnings.warn(f"interrupted: the result holds {result.num_draws} draws a chain", stacklevel=2)
+    return result
+
+
+def _starting_values(init: Any, num_chains: int) -> list[dict[str, Any]]:
+    if init is None:
+        return [{} for _ in range(num_chains)]
+    if isinstance(init, Mapping):
+        return [dict(init) for _ in range(num_chains)]
+    if isinstance(init, Sequence) and all(isinstance(start, Mapping) for start in init) and len(init) == num_chains:
+        return [dict(start) for start in init]
+    raise ValueError(
+        f"init takes a mapping of names to values, or one for each of the {num_chains} chains, got {init!r:.80}"
+    )
+
+
+def _compile(bound: Bound, settings: Settings) -> Compiled:
+    target = bound.target
+    depth_limit = max(_DEPTH_LIMIT, settings.max_tree_depth)
+    key = (settings.metric_kind, depth_limit)
+    with target.lock:
+        if key not in target.programs:
+            program = build_program(
+                target.closed, bound.data, target.dimension, settings.metric_kind, depth_limit, target.width()
+            )
+            target.programs[key] = Compiled(program, compile_constrain(target, bound.data, program.rows))
+        compiled: Compiled = target.programs[key]
+    return compiled
+
+
+def _run(
+    chains: list[ChainRun],
+    settings: Settings,
+    sink: Sink | None,
+    stop: Callable[[], bool] | None,
+    progress: bool,
+) -> tuple[str, BaseException | None]:
+    """Run the chains' threads to their end; how it ended, and the error if one did."""
+    halted = threading.Event()
+    stopped = threading.Event()
+    asking = threading.Lock()
+    errors: list[BaseException] = []
+
+    def should_stop() -> bool:
+        if stop is not None and not halted.is_set():
+            with asking:
+                if stop():
+                    stopped.set()
+                    halted.set()
+        return halted.is_set()
+
+    def work(chain: ChainRun) -> None:
+        try:
+            with x64():
+                chain.run(should_stop)
+        except BaseException as error:
+            errors.append(error)
+            halted.set()
+
+    total = settings.num_warmup + settings.num_samples
+    bar = ProgressBar(total * settings.num_chains, settings.num_warmup) if progress else None
+    messages = ProgressMessages(sink, total, settings.num_warmup) if sink is not None else None
+    threads = [threading.Thread(target=work, args=(chain,), name=f"livenuts-chain-{chain.index}") for chain in chains]
+    interrupted = False
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(_WATCH_SECONDS)
+                if bar is not None:
+                    bar.update(chains)
+                if messages is not None and not errors:
+                    messages.update(chains)
+    except KeyboardInterrupt:
+        interrupted = True
+    except BaseException as error:  # the sink, on the progress part
+        errors.append(error)
+    finally:
+        if any(thread.is_alive() for thread in threads):
+            halted.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+        if bar is not None:
+            bar.update(chains)
+            bar.close()
+    if errors:
+        return "failed", errors[0]
+    if interrupted:
+        return "interrupted", None
+    return ("stopped" if stopped.is_set() else "completed"), None
+
+
+def _start_message(bound: Bound, settings: Settings, seed: int, tuning: Tuning | None) -> Message:
+    target = bound.target
+    return {
+        "type": "nuts.start/1",
+        "part": "run",
+        "seq": 0,
+        "model": bound.description.name,
+        "digest": target.digest(bound.data),
+        "settings": settings.to_dict() | {"warm_start": tuning is not None},
+        "seed": seed,
+        "variables": [
+            {
+                "name": item.name,
+                "shape": list(item.shape),
+                "dims": None if item.dims is None else list(item.dims),
+            }
+            for item in (*target.variables, *target.deterministics)
+        ],
+    }
+
+
+def _finish(sink: Sink, status: str, error: BaseException | None, chains: list[ChainRun]) -> BaseException | None:
+    """Send what is left to say and flush; the first error of the run, or of saying it."""
+    flush = getattr(sink, "flush", lambda: None)
+    try:
+        flush()  # the end is to come after every draw
+        number = 1
+        if error is not None:
+            text = f"{type(error).__name__}: {error}"
+            sink({"type": "nuts.failure/1", "part": "run", "seq": number, "error": text})
+            number += 1
+        draws = [chain.kept for chain in chains]
+        sink({"type": "nuts.end/1", "part": "run", "seq": number, "status": status, "draws": draws})
+        flush()
+    except Exception as failure:
+        return error or failure
+    return error
+
+
+def _collect(chains: list[ChainRun], settings: Settings, seed: int, status: str, compile_seconds: float) -> Result:
+    bound, compiled = chains[0].bound, chains[0].compiled
+    lengths = [chain.kept for chain in chains]
+    used = [chain for chain in chains if chain.kept] or chains
+    shortest = min(chain.kept for chain in used)
+    shapes = {item.name: item.shape for item in (*bound.target.variables, *bound.target.deterministics)}
+
+    def joined(blocks: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        return np.concatenate(blocks)[:shortest] if blocks else np.empty((0, *shape))
+
+    draws = {name: np.stack([joined(c.draws[name], shape) for c in used]) for name, shape in shapes.items()}
+    rows = np.stack([joined(chain.statistics, (len(STATISTICS),)) for chain in used])
+    stats = statistics_columns(rows)
+    stats["reached_max_treedepth"] = (stats["tree_depth"] == settings.max_tree_depth) & ~stats["diverging"]
+    states = [chain.final_state() for chain in chains]
+    tuning = Tuning(
+        metric=settings.metric_kind,
+        step_size=np.array([float(np.exp(state.averaging.log_step)) for state in states]),
+        inverse_mass=np.stack([np.array(state.metric.inverse_mass) for state in states]),
+        positions=np.stack([np.array(state.state.position) for state in states]),
+        native=compiled.program.native,
+    )
+    timings = {"compile": compile_seconds}
+    timings |= {phase: max(chain.seconds[phase] for chain in chains) for phase in ("warmup", "sampling")}
+    description = bound.description
+    observed = {name: np.asarray(description.data[name]) for name in description.observed}
+    return Result(
+        model=description.name,
+        draws=draws,
+        stats=stats,
+        timings=timings,
+        tuning=tuning,
+        seed=seed,
+        settings=settings.to_dict(),
+        status=status,
+        lengths=lengths,
+        dims=bound.target.dims() | {n: d for n, d in description.data_dims.items() if n in observed},
+        coords={dim: list(labels) for dim, labels in description.coords.items()},
+        observed=observed,
+    )
+
+
+class _Closed(Exception):
+    """The listener of a stream is gone."""
+
+
+def stream(model: Any, *, buffer: int = 10_000, **arguments: Any) -> Iterator[Message]:
+    """The messages of `sample(model, **arguments)`, pulled as they come; a generator.
+
+    Closing the generator stops the run. `buffer` messages at most wait for the listener; then the sampler waits.
+    The generator's return value (`StopIteration.value`) is the result.
+    """
+    if "sink" in arguments:
+        raise TypeError("stream is its own sink; give sink= to sample")
+    arguments.setdefault("progress", False)
+    messages: queue.Queue[Message | None] = queue.Queue(maxsize=buffer)
+    closed = threading.Event()
+    wanted_stop: Callable[[], bool] = arguments.pop("stop", None) or (lambda: False)
+    outcome: list[Any] = []
+
+    def put(message: Message | None) -> None:
+        while not closed.is_set():
+            with contextlib.suppress(queue.Full):
+                messages.put(message, timeout=0.1)
+                return
+        raise _Closed
+
+    def work() -> None:
+        try:
+            outcome.append(sample(model, sink=put, stop=lambda: closed.is_set() or wanted_stop(), **arguments))
+        except BaseException as error:
+            outcome.append(error)
+        with contextlib.suppress(_Closed):
+            put(None)
+
+    thread = threading.Thread(target=work, name="livenuts-stream", daemon=True)
+    thread.start()
+    try:
+        while (message := messages.get()) is not None:
+            yield message
+    finally:
+        closed.set()
+        thread.join()
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]

@@ -1,0 +1,76 @@
+"""What a run is told, checked at the door, and what it derives from its seed."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+METRICS = ("auto", "diag", "dense")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a run."""
+
+    num_warmup: int
+    num_samples: int
+    num_chains: int
+    target_accept: float
+    max_tree_depth: int
+    metric: str
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_warmup", 0), ("num_samples", 0), ("num_chains", 1), ("max_tree_depth", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+            object.__setattr__(self, name, int(value))
+        if self.num_warmup + self.num_samples == 0:
+            raise ValueError("num_warmup and num_samples are both 0: nothing to do")
+        if self.max_tree_depth > 20:
+            raise ValueError(f"max_tree_depth must be at most 20 (a million steps a draw), got {self.max_tree_depth}")
+        try:
+            target = float(self.target_accept)
+        except (TypeError, ValueError):
+            target = float("nan")
+        if not 0.0 < target < 1.0:
+            raise ValueError(f"target_accept must be between 0 and 1, got {self.target_accept!r}")
+        object.__setattr__(self, "target_accept", target)
+        if self.metric not in METRICS:
+            raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}")
+
+    @property
+    def metric_kind(self) -> str:
+        """The estimator that is used."""
+        return "diag" if self.metric == "auto" else self.metric
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values."""
+        return asdict(self)
+
+
+def entropy(seed: Any) -> int:
+    """The run's seed: the given one, or fresh entropy of 63 bits."""
+    if seed is None:
+        return int(np.random.SeedSequence().entropy) >> 65  # type: ignore[arg-type]
+    try:
+        value = operator.index(seed)
+    except TypeError:
+        value = -1
+    if isinstance(seed, bool) or value < 0:
+        raise ValueError(f"seed must be a non-negative integer or None, got {seed!r}")
+    return value
+
+
+def chain_key(seed: int, chain: int) -> np.uint64:
+    """The 64-bit key of a chain's random numbers."""
+    key: np.uint64 = np.random.SeedSequence(seed, spawn_key=(chain, 0)).generate_state(1, np.uint64)[0]
+    return key
+
+
+def start_generator(seed: int, chain: int) -> np.random.Generator:
+    """The generator of a chain's starting positions."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(chain, 1))))
