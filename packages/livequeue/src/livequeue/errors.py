@@ -22,7 +22,7 @@ class ServerRefused(QueueError):
 
 
 class QueueFull(QueueError, MemoryError):
-    """The server's memory bound is reached: nothing of the batch was stored; after room is made, publishing goes on."""
+    """The server's memory bound is reached: nothing of the batch was stored. Make room, and go on."""
 
 
 class Conflict(QueueError):

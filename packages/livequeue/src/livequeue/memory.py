@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from .errors import QueueFull
 from .transport import Entry, Reading, Stored
 
-# What one entry costs beside its bytes (tuple, list slot, bytes object, str): keeps the bound honest for small ones.
+# What one entry costs beside its bytes (tuple, list slot, bytes object, str): keeps the bound honest for
+# small ones.
 _ENTRY_COST = 200
 
 

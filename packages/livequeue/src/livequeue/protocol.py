@@ -37,7 +37,7 @@ def check_part(run: str, part: object) -> str:
     """Return the part's name, or raise: like a run id, with `/` between names."""
     if not isinstance(part, str) or len(part) > 200 or not _PART.fullmatch(part):
         raise InvalidMessage(
-            f"run {run!r}: message['part'] is {part!r}; it must be a name such as 'chain-2' or 'chain-2/warmup'"
+            f"run {run!r}: message['part'] is {part!r}; it must be a name like 'chain-2' or 'chain-2/warmup'"
         )
     return part
 
@@ -95,6 +95,8 @@ def read_cursor(run: str, cursor: str) -> dict[str, int]:
         version, owner, positions = msgspec.msgpack.decode(raw, type=tuple[int, str, dict[str, int]])
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise ProtocolError(f"run {run!r}: {cursor!r} is not a cursor: {error}") from None
+    if not all(0 <= position < 2**63 for position in positions.values()):
+        raise ProtocolError(f"run {run!r}: {cursor!r} is not a cursor: a position out of range")
     if version != 1:
         raise ProtocolError(f"run {run!r}: a cursor of version {version}; this release reads version 1")
     if owner != run:

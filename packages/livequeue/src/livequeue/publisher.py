@@ -1,9 +1,10 @@
-"""The publisher: a sink that buffers messages, sends them in batches, and keeps the promises of lossless parts.
+"""The publisher: a sink that buffers messages, sends them in batches, and keeps the lossless promises.
 
-Lossless parts. Message `seq` is appended under the explicit id `<seq + 1>-0`. After every (re)connection, and before a
-part's first message, the part's last entry on the server is compared with what this publisher knows. What the
-server already holds is read back and compared, not appended; what it has forgotten is sent again from `_retained`, or
-reported as lost. So a repeated batch cannot double, and a restarted server cannot leave a hole.
+Lossless parts. Message `seq` is appended under the explicit id `<seq + 1>-0`. After every (re)connection, and
+before a part's first message, the part's last entry on the server is compared with what this publisher knows.
+What the server already holds is read back and compared, not appended; what it has forgotten is sent again
+from `_retained`, or reported as lost. So a repeated batch cannot double, and a restarted server cannot leave
+a hole.
 """
 
 import os
@@ -81,18 +82,20 @@ class _Part:
         self.maxlen = maxlen if telemetry else None
         self.kinds: set[str] = set()  # message types that were checked
         self.next: int | None = None  # the seq that must come next; None before the first message
-        # A position is seq + 1. Telemetry may begin again at seq 0 (a restarted task): it goes on at the stream's end,
-        # by `base` for a restart that this publisher saw, by `offset` for what the server held before.
+        # A position is seq + 1. Telemetry may begin again at seq 0 (a restarted task): it goes on at the
+        # stream's end, by `base` for a restart that this publisher saw, by `offset` for what the server held
+        # before.
         self.base = 0
         self.offset: int | None = None if telemetry else 0
         self.contacted = False  # whether `tip` was asked on this connection
-        self.tip = 0  # position of the server's last entry when it was asked
+        self.tip = 0  # position of the server's last entry, as far as this connection knows
         self.acked = 0  # highest position that we know to be stored
 
 
 class _Item(NamedTuple):
     """A message that waits."""
 
+    order: int  # over all parts: messages are sent in the order in which they were taken
     part: _Part
     position: int
     kind: str
@@ -123,11 +126,15 @@ class _Lane:
         return item
 
 
+def _first_order(lane: _Lane) -> int:
+    return lane.items[0].order
+
+
 class Publisher:
     """A sink for one run: `publisher(message)` takes a message, and it is on the queue within 50 ms.
 
-    Made by `Queue.publisher`. It may be called from several threads (one thread at a time a part), pickled to other
-    processes, and used as a context manager, which flushes and closes it.
+    Made by `Queue.publisher`. It may be called from several threads (one thread at a time a part), pickled to
+    other processes, and used as a context manager, which flushes and closes it.
 
     Lossless parts wait when the server is away or slow, and raise after `deadline` seconds. Errors met in the
     background are raised by the next call, `flush` or `close`. A message whose call raised was not taken.
@@ -149,7 +156,7 @@ class Publisher:
         self._reset()
 
     def _reset(self) -> None:
-        """Begin with nothing waiting and nothing connected: when made, when unpickled, and in a forked process."""
+        """Begin with nothing waiting or connected: when made, when unpickled, and in a forked process."""
         self._changed = threading.Condition()
         self._sending = threading.Lock()  # held while talking to the server
         self._parts: dict[str, _Part] = {}
@@ -233,7 +240,7 @@ class Publisher:
     def __getstate__(self) -> dict[str, Any]:
         if not self._travels:
             raise TypeError(
-                f"a publisher to {self._shown} cannot travel to another process: that queue lives in this one; "
+                f"a publisher to {self._shown} cannot travel to another process: that queue lives here; "
                 "use livequeue.connect('embedded://') or a server's URL"
             )
         return {"url": self._url, "shown": self._shown, "run": self.run, "settings": tuple(self._settings)}
@@ -279,8 +286,8 @@ class Publisher:
                 part.base += max(0, expected - seq)
             elif seq > expected:
                 raise InvalidMessage(
-                    f"run {self.run!r}, part {part.name!r}: seq {seq} comes after {expected - 1}; it must be {expected}, "
-                    "or an earlier one that is sent again"
+                    f"run {self.run!r}, part {part.name!r}: seq {seq} comes after {expected - 1}; "
+                    f"it must be {expected}, or an earlier one that is sent again"
                 )
         return part.base + seq + 1
 
@@ -292,7 +299,7 @@ class Publisher:
                 self._wake(hurry=True)
                 self._changed.wait(1.0)
                 self._check_open()
-            item = _Item(part, self._place(part, seq), kind, data)
+            item = _Item(lossless.taken + telemetry.taken, part, self._place(part, seq), kind, data)
             part.next = seq + 1
             if part.telemetry:
                 telemetry.put(item)
@@ -308,7 +315,7 @@ class Publisher:
     def _store_now(self, part: _Part, seq: int, kind: str, data: bytes) -> None:
         with self._sending:
             self._check_open()
-            self._send([_Item(part, self._place(part, seq), kind, data)])
+            self._send([_Item(0, part, self._place(part, seq), kind, data)])
             part.next = seq + 1
 
     def _check_open(self) -> None:
@@ -328,7 +335,7 @@ class Publisher:
     # --- the background thread
 
     def _wake(self, hurry: bool) -> None:
-        """See that a thread is there, and that it gathers no longer when in a hurry. Call it with the lock held."""
+        """See that a thread is there, and in a hurry if need be. Call it with the lock held."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=f"livequeue {self.run}", daemon=True)
             self._thread.start()
@@ -380,13 +387,15 @@ class Publisher:
                 self._changed.notify_all()
 
     def _take_batch(self) -> None:
-        """Fill the flight; telemetry goes first, so that a run's end is stored after all that came before it."""
+        """Fill the flight, in the order in which the messages came."""
         size = 0
-        for lane in (self._telemetry, self._lossless):
-            while lane.items and len(self._flight) < _BATCH_COUNT and size < _BATCH_BYTES:
-                item = lane.pop()
-                size += len(item.data)
-                self._flight.append(item)
+        while len(self._flight) < _BATCH_COUNT and size < _BATCH_BYTES:
+            lanes = [lane for lane in (self._lossless, self._telemetry) if lane.items]
+            if not lanes:
+                break
+            item = min(lanes, key=_first_order).pop()
+            size += len(item.data)
+            self._flight.append(item)
 
     def _still_patient(self, error: ServerUnavailable, started: float) -> QueueError | None:
         """Wait a little before the next attempt, or give the error that ends the waiting."""
@@ -417,7 +426,7 @@ class Publisher:
     # --- talking to the server, `_sending` held
 
     def _send(self, items: list[_Item]) -> None:
-        """Store these messages, and before them what the server has forgotten. Repeating it after a failure is safe."""
+        """Store these messages, and first what the server has forgotten. It is safe to repeat."""
         if self._endpoint is None:
             self._endpoint, self._owns_endpoint = open_endpoint(self._url), True
         if self._transport is None:
@@ -463,7 +472,7 @@ class Publisher:
         return forgotten
 
     def _compare(self, part: _Part, position: int, tip: int) -> list[Entry]:
-        """Return what the server must be sent again before `position`, or raise where that is not to be had."""
+        """Return what the server lacks before `position`, or raise where that is not to be had."""
         part.tip = tip
         if part.telemetry:
             if part.offset is None:
@@ -475,9 +484,9 @@ class Publisher:
         have = again[0].position if again else position
         if have > tip + 1:
             raise MessagesLost(
-                f"run {self.run!r}, part {part.name!r}: {self._shown} holds {tip} messages, and the next one to send is "
-                f"seq {have - 1}: seq {tip} to {have - 2} are missing. Either the server lost them (restarted without an "
-                "append-only file?) or the run was deleted; publish the part again from seq 0, or use another run id"
+                f"run {self.run!r}, part {part.name!r}: seq {tip} to {have - 2} are missing on {self._shown}, "
+                f"and seq {have - 1} comes next. Did the server restart without an append-only file, or was "
+                "the run deleted? Publish the part again from seq 0, or use another run id"
             )
         return again
 
@@ -486,9 +495,7 @@ class Publisher:
         new: list[Entry] = []
         for entry in entries:
             part = self._parts[entry.part]
-            known = not part.telemetry and entry.position <= max(
-                part.tip, part.acked if part.contacted else 0
-            )
+            known = not part.telemetry and entry.position <= part.tip
             (old if known else new).append(entry)
         self._verify(transport, old)
         if not new:
@@ -519,6 +526,7 @@ class Publisher:
 
     def _remember(self, entry: Entry) -> None:
         part = self._parts[entry.part]
+        part.tip = max(part.tip, entry.position)
         if part.telemetry or entry.position <= part.acked:
             return
         part.acked = entry.position

@@ -1,4 +1,4 @@
-"""The queue: what a user gets from `connect`, and asks for publishers, subscriptions, runs and checkpoints."""
+"""The queue: what `connect` returns, to be asked for publishers, subscriptions, runs and checkpoints."""
 
 import atexit
 import contextlib
@@ -104,7 +104,7 @@ class Queue:
             telemetry: shell patterns of the parts that may drop messages; all other parts are lossless.
             maxlen: about how many messages a telemetry part keeps.
             interval: longest time in seconds that a message waits for company, at most 0.05.
-            deadline: seconds that a lossless part waits for a server that is away; the queue's, 30, by default.
+            deadline: seconds that a lossless part waits for a server that is away; by default the queue's.
             buffer: bytes that may wait here; when full, lossless parts wait and telemetry drops its oldest.
             retain: bytes of stored messages kept here, to be sent again if the server forgets them.
             max_payload: largest encoded message, in bytes.
@@ -190,7 +190,7 @@ class Queue:
         self._ask(lambda store: store.set_stop(run, stop))
 
     def stop(self, run: str) -> "Stop":
-        """Return a callable that tells whether a stop was requested; cheap, it asks the server four times a second."""
+        """Return a cheap callable that tells whether a stop was requested; the news takes up to 0.25 s."""
         return Stop(self._endpoint, run)
 
     def store(self, run: str) -> "Store":
@@ -198,7 +198,7 @@ class Queue:
         return Store(self, check_run(run))
 
     def close(self) -> None:
-        """Close the queue's publishers, which flushes them, and leave; the last user of an embedded server ends it."""
+        """Flush and close the queue's publishers, and leave; an embedded server ends with its last user."""
         if self._closed:
             return
         self._closed = True
@@ -219,7 +219,7 @@ class Queue:
 
 
 class Stop:
-    """Tells whether somebody requested a stop of the run: `stop()` -> bool. It can be pickled, like a publisher.
+    """Tells whether somebody requested a stop: `stop()` -> bool. It can be pickled, like a publisher.
 
     A server that is away says nothing, and that is no reason to stop.
     """

@@ -1,7 +1,7 @@
 """Redis >= 6.2 or Valkey: the transport over one redis-py connection, in the commands that all of them share.
 
-It uses redis-py's connection (sockets, TLS, passwords, parsing) but not its client: the client repeats commands by
-itself, and a repeated XADD stores a message twice.
+It uses redis-py's connection (sockets, TLS, passwords, parsing) but not its client: the client repeats
+commands by itself, and a repeated XADD stores a message twice.
 """
 
 import contextlib
@@ -207,7 +207,8 @@ class ServerTransport:
         seconds, microseconds = self._call("TIME")
         now = f"{int(seconds)}.{int(microseconds):06d}"
         self._call("ZADD", RUNS_KEY, "NX", now, run)
-        # A stream, so that a reader blocked in XREAD wakes when a part appears; naming one twice does no harm.
+        # A stream, so that a reader blocked in XREAD wakes when a part appears; naming one twice does no
+        # harm.
         if parts:
             self._calls(("XADD", parts_key(run), "*", "part", part) for part in parts)
 

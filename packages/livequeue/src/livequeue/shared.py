@@ -1,9 +1,10 @@
 """embedded:///path : one kept server for all processes of a user that name the same folder.
 
-The folder holds the server's append-only file and three lock files. `users`: every user holds it shared; who can take
-it alone is the last one, and ends the server. `gate`: held while somebody joins, starts or leaves. `server`: held by
-the server process itself (it inherits the open file), so that a second server never starts on the same data, however
-slow or stuck the first one is. Locks (flock) end with their holders, however those end.
+The folder holds the server's append-only file and three lock files. `users`: every user holds it shared; who
+can take it alone is the last one, and ends the server. `gate`: held while somebody joins, starts or leaves.
+`server`: held by the server process itself (it inherits the open file), so that a second server never starts
+on the same data, however slow or stuck the first one is. Locks (flock) end with their holders, however those
+end.
 """
 
 import contextlib
@@ -119,7 +120,7 @@ class SharedServer:
         wait_until_ready(self._server_url(), self.shown, self._folder / "log", alive=self._server_runs)
 
     def _new_socket(self) -> Path:
-        """Return where the server shall listen, the same place as before where possible, and note it in the folder."""
+        """Return where the server shall listen, if possible where it did before, and note it."""
         socket = self._folder / "socket"
         if len(os.fsencode(socket)) > _SOCKET_PATH_MAX:
             before = self._noted_socket()

@@ -23,8 +23,8 @@ OnGap = Callable[[str, int, int], None]
 class Subscription:
     """An iterator over the messages of a run, made by `Queue.subscribe`. Use it in one thread at a time.
 
-    It ends at the run's end, when `timeout` seconds pass without a message (then `ended` is False), at the last stored
-    message where `follow=False`, or when closed.
+    It ends at the run's end, when `timeout` seconds pass without a message (then `ended` is False), at the
+    last stored message where `follow=False`, or when closed.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Subscription:
 
     @property
     def cursor(self) -> str:
-        """Where this reader is: after the last message given out. Give it to `subscribe(after=...)`, here or elsewhere."""
+        """Where this reader is, after the last message given out: for `subscribe(after=...)`."""
         return write_cursor(self.run, self._yielded)
 
     def __iter__(self) -> Self:
@@ -174,7 +174,7 @@ class Subscription:
             ) from None
 
     def close(self) -> None:
-        """Stop the iteration and give the connection back. It may be called while another thread waits in this reader."""
+        """Stop the iteration and give the connection back; another thread may call it."""
         self._closed = True
         if self._reading.acquire(blocking=False):
             try:

@@ -41,21 +41,22 @@ class Reading(NamedTuple):
 class Transport(Protocol):
     """One connection to a store. Not thread-safe: each publisher, subscription and queue opens its own.
 
-    Any method raises ServerUnavailable when the connection breaks (what was asked may or may not have happened),
-    QueueFull when the memory bound refuses a write, and ServerRefused for every other answer of a server.
+    Any method raises ServerUnavailable when the connection breaks (what was asked may or may not have
+    happened), QueueFull when the memory bound refuses a write, and ServerRefused for every other answer of a
+    server.
     """
 
     shown: str
     """The URL, password hidden, for messages to people."""
     fresh: bool
-    """True after (re)connecting, until the owner sets it False: what the server holds must be looked at again."""
+    """True after (re)connecting, until the owner sets it False: look again at what the server holds."""
 
     def connect(self) -> None: ...
     def ping(self) -> None: ...
     def close(self) -> None: ...
 
     def append(self, run: str, entries: list[Entry]) -> list[bool]:
-        """Store a batch, all or none of it refused for memory. False marks an entry whose id was taken or passed."""
+        """Store a batch; False marks an entry whose id was taken or passed."""
 
     def tips(self, run: str, parts: list[str]) -> list[int]:
         """Position of the last entry of each part, 0 where there is none."""
@@ -67,7 +68,7 @@ class Transport(Protocol):
         """Enter the run in the list of runs, and the parts in the list of its parts. Twice does no harm."""
 
     def read(self, run: str, after: dict[str, int], parts_seen: str, count: int, block: float) -> Reading:
-        """Return entries after the given positions, at most `count` a part; wait up to `block` seconds for one."""
+        """Return entries after these positions, at most `count` a part; wait up to `block` seconds."""
 
     def runs(self) -> list[tuple[str, float]]: ...
     def lengths(self, run: str) -> dict[str, int]: ...
@@ -96,7 +97,7 @@ class Endpoint(Protocol):
 
 
 def patiently(action: Callable[[], T], deadline: float, give_up: Callable[[], bool] = lambda: False) -> T:
-    """Repeat an idempotent action while the server is away, for `deadline` seconds or until told to give up."""
+    """Repeat an idempotent action while the server is away, until the deadline or told to give up."""
     end = time.monotonic() + deadline
     pause = 0.02
     while True:

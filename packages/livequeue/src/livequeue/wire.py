@@ -1,7 +1,8 @@
 """Bytes of a message: plain msgpack, with NumPy arrays as a map of dtype, shape and data.
 
-On the wire the msgpack type `bin` occurs only as the `data` of an array. A message holds no bytes of its own, so a map
-{dtype, shape, data} with binary data is always an array, and a user's dict with the same keys never is.
+On the wire the msgpack type `bin` occurs only as the `data` of an array. A message holds no bytes of its own,
+so a map {dtype, shape, data} with binary data is always an array, and a user's dict with the same keys never
+is.
 """
 
 import math
@@ -52,7 +53,7 @@ def encode(message: dict[str, Any], max_payload: int = MAX_PAYLOAD) -> bytes:
         raise InvalidMessage(f"a string of the message cannot be written as UTF-8: {error}") from None
     if len(data) > max_payload:
         raise InvalidMessage(
-            f"the message has {len(data):,} bytes encoded, more than {max_payload:,}: split it, or keep it in queue.store"
+            f"{len(data):,} bytes encoded, more than {max_payload:,}: split the message, or use queue.store"
         )
     return data
 
@@ -86,7 +87,7 @@ class _Bad(Exception):
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """Return the value as what msgpack can hold, or raise `_Bad`. The exact types come first: they are the hot path."""
+    """Return the value as what msgpack can hold, or raise `_Bad`. Exact types come first: the hot path."""
     kind = type(value)
     if kind is float or kind is str or kind is bool or value is None:
         return value
@@ -111,7 +112,7 @@ def _plain(value: Any, depth: int) -> Any:
                 bad.path.append(f"[{index}]")
                 raise
         return items
-    raise _Bad(f"{_show(value)} is a {kind.__module__}.{kind.__qualname__}; {_remedy(value)}")
+    raise _Bad(f"{_show(value)} is a {_name(kind)}; {_remedy(value)}")
 
 
 def _plain_dict(value: dict[Any, Any], depth: int) -> dict[str, Any]:
@@ -157,6 +158,10 @@ def _plain_scalar(value: np.generic) -> Any:
 def _show(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _name(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _remedy(value: object) -> str:
