@@ -25,7 +25,7 @@ def diagnose(draws: np.ndarray) -> dict[str, np.ndarray]:
 
     What too few draws cannot tell is NaN: quantities that need an effective sample size want four draws a chain.
     """
-    from arviz_stats.base import array_stats
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 
     chains, length, size = draws.shape
     axes = {"chain_axis": 0, "draw_axis": 1}

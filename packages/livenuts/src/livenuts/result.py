@@ -83,7 +83,8 @@ class Result:
             "tuning_steps": self.settings["num_warmup"],
             "seed": self.seed,
         }
-        groups, dims = self.groups(), {name: list(dims) for name, dims in self.dims.items()}
+        groups: dict[str, Any] = dict(self.groups())
+        dims = {name: list(dims) for name, dims in self.dims.items()}
         if int(arviz.__version__.split(".")[0]) >= 1:
             named = {"/": attrs, "posterior": attrs}
             return arviz.from_dict(groups, coords=self.coords, dims=dims, attrs=named)
@@ -96,7 +97,7 @@ class Result:
         import pandas
 
         index = pandas.MultiIndex.from_product([range(self.num_chains), range(self.num_draws)], names=["chain", "draw"])
-        columns = {}
+        columns: dict[str, np.ndarray] = {}
         for name, values in self.draws.items():
             flat = values.reshape(self.num_chains * self.num_draws, -1)
             columns.update(zip(scalar_names(name, values.shape[2:]), flat.T, strict=True))
@@ -168,7 +169,7 @@ class Result:
         try:
             with partial.open("wb") as file:
                 text = np.frombuffer(json.dumps(whole, default=_plain).encode(), np.uint8)
-                np.savez_compressed(file, allow_pickle=False, **{"whole": text}, **arrays)
+                np.savez_compressed(file, allow_pickle=False, whole=text, **arrays)
             partial.replace(destination)
         finally:
             partial.unlink(missing_ok=True)
@@ -190,7 +191,8 @@ class Result:
             raise ValueError(f"{path} is not a livenuts result: {error}") from error
         whole["tuning"] = Tuning.from_json(whole["tuning"])
         whole["dims"] = {name: tuple(dims) for name, dims in whole["dims"].items()}
-        return cls(**whole, **groups)
+        fields: dict[str, Any] = whole | groups
+        return cls(**fields)
 
 
 def _plain(value: Any) -> Any:

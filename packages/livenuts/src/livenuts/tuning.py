@@ -53,7 +53,8 @@ class Tuning:
         """Refuse a tuning that does not belong to a model of this dimension."""
         if self.positions.ndim != 2 or self.positions.shape[1] != dimension:
             raise ValueError(
-                f"warm_start is of a model with {self.positions.shape[-1]} unconstrained parameters, this one has {dimension}"
+                f"warm_start is of a model with {self.positions.shape[-1]} unconstrained parameters, "
+                f"this one has {dimension}"
             )
         if metric != self.metric:
             raise ValueError(f"warm_start has a {self.metric!r} metric; metric={metric!r} cannot use it")

@@ -14,14 +14,14 @@ DECAY = 0.75  # kappa
 class DualAveraging(NamedTuple):
     """The state of dual averaging; scalars."""
 
-    log_step: jax.Array
-    log_average: jax.Array
+    log_step: Any
+    log_average: Any
     """What sampling will use."""
-    error: jax.Array
+    error: Any
     """Running mean of target minus acceptance."""
-    center: jax.Array
+    center: Any
     """Where log steps are shrunk to: the log of ten times the starting step."""
-    count: jax.Array
+    updates: Any
 
 
 def start(log_step: Any) -> DualAveraging:
@@ -32,10 +32,10 @@ def start(log_step: Any) -> DualAveraging:
 
 def update(state: DualAveraging, acceptance_rate: jax.Array, target: jax.Array) -> DualAveraging:
     """Learn from one transition's acceptance rate."""
-    count = state.count + 1.0
-    weight = 1.0 / (count + STABILIZATION)
+    updates = state.updates + 1.0
+    weight = 1.0 / (updates + STABILIZATION)
     error = (1.0 - weight) * state.error + weight * (target - acceptance_rate)
-    log_step = state.center - error * jnp.sqrt(count) / SHRINKAGE
-    share = count**-DECAY
+    log_step = state.center - error * jnp.sqrt(updates) / SHRINKAGE
+    share = updates**-DECAY
     log_average = share * log_step + (1.0 - share) * state.log_average
-    return DualAveraging(log_step, log_average, error, state.center, count)
+    return DualAveraging(log_step, log_average, error, state.center, updates)

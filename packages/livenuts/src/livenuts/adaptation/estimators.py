@@ -1,11 +1,11 @@
 """Estimators of the metric from the draws of one window.
 
-`update` and `metric` run inside the compiled sampling loop; `init`, `identity` and `from_inverse_mass` are NumPy, for
-they run on the host too. A new estimator is one more class here. Variances are Welford's (1962), regularised as in Stan:
-n / (n + 5) of the estimate and 5 / (n + 5) of 1e-3.
+`update` and `metric` run inside the compiled sampling loop; `init`, `identity` and `from_inverse_mass` are NumPy,
+for they run on the host too. A new estimator is one more class here. Variances are Welford's (1962), regularised as
+in Stan: n / (n + 5) of the estimate and 5 / (n + 5) of 1e-3.
 """
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ import numpy as np
 from livenuts.kernel.metric import Dense, Diagonal, Metric, dense
 
 S = TypeVar("S")
-M = TypeVar("M", bound=Metric)
+M = TypeVar("M", bound=Metric, covariant=True)
 
 
 class Estimator(Protocol, Generic[S, M]):
@@ -37,11 +37,11 @@ class Estimator(Protocol, Generic[S, M]):
 
 
 class Moments(NamedTuple):
-    """Count, mean (dimension,) and sum of squared deviations, (dimension,) or (dimension, dimension)."""
+    """Number of draws, mean (dimension,) and sum of squared deviations, (dimension,) or (dimension, dimension)."""
 
-    count: jax.Array
-    mean: jax.Array
-    squares: jax.Array
+    draws: Any
+    mean: Any
+    squares: Any
 
 
 def _shrink(count: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -58,13 +58,13 @@ class DiagonalVariance:
         return Moments(np.float64(0.0), zero, zero)
 
     def update(self, state: Moments, position: jax.Array, gradient: jax.Array, weight: jax.Array) -> Moments:
-        count = state.count + weight
+        count = state.draws + weight
         deviation = position - state.mean
         mean = state.mean + deviation * (weight / jnp.maximum(count, 1.0))
         return Moments(count, mean, state.squares + weight * deviation * (position - mean))
 
     def metric(self, state: Moments) -> Diagonal:
-        scale, floor = _shrink(state.count)
+        scale, floor = _shrink(state.draws)
         return Diagonal(scale * state.squares + floor)
 
     def identity(self, dimension: int) -> Diagonal:
@@ -83,14 +83,14 @@ class DenseCovariance:
         return Moments(np.float64(0.0), np.zeros(dimension), np.zeros((dimension, dimension)))
 
     def update(self, state: Moments, position: jax.Array, gradient: jax.Array, weight: jax.Array) -> Moments:
-        count = state.count + weight
+        count = state.draws + weight
         deviation = position - state.mean
         mean = state.mean + deviation * (weight / jnp.maximum(count, 1.0))
         outer = deviation[:, None] * (position - mean)[None, :]
         return Moments(count, mean, state.squares + weight * outer)
 
     def metric(self, state: Moments) -> Dense:
-        scale, floor = _shrink(state.count)
+        scale, floor = _shrink(state.draws)
         squares = 0.5 * (state.squares + state.squares.T)
         return dense(scale * squares + floor * jnp.eye(squares.shape[0]))
 
@@ -101,4 +101,4 @@ class DenseCovariance:
         return Dense(inverse_mass, np.linalg.inv(np.linalg.cholesky(inverse_mass)))
 
 
-ESTIMATORS = {"diag": DiagonalVariance(), "dense": DenseCovariance()}
+ESTIMATORS: dict[str, Estimator[Any, Any]] = {"diag": DiagonalVariance(), "dense": DenseCovariance()}

@@ -32,6 +32,8 @@ class Target:
             raise ValueError(f"model {description.name!r} has no free variable: there is nothing to sample")
         self.variables: tuple[Variable, ...] = tuple(layout.variables)
         self.deterministics: tuple[Deterministic, ...] = tuple(layout.deterministics)
+        self.outputs: tuple[Variable | Deterministic, ...] = (*self.variables, *self.deterministics)
+        """What a draw holds, in order."""
         self.dimension = layout.size
         self._by_name = {variable.name: variable for variable in self.variables}
         self.closed = self._trace(description)
@@ -67,8 +69,7 @@ class Target:
 
         Row by row: vectorised, a row's last bits could depend on its place in the chunk.
         """
-        items = (*self.variables, *self.deterministics)
-        empty = {item.name: jnp.zeros((positions.shape[0], *item.shape)) for item in items}
+        empty = {item.name: jnp.zeros((positions.shape[0], *item.shape)) for item in self.outputs}
 
         def one(row: Any, filled: dict[str, Any]) -> dict[str, Any]:
             values = self.evaluation(data, positions[row]).values
@@ -82,16 +83,16 @@ class Target:
 
     def names(self) -> list[str]:
         """Variables, then deterministics."""
-        return [item.name for item in (*self.variables, *self.deterministics)]
+        return [item.name for item in self.outputs]
 
     def width(self) -> int:
         """Numbers a draw takes, the larger of unconstrained and constrained."""
-        sizes = [math.prod(item.shape) for item in (*self.variables, *self.deterministics)]
+        sizes = [math.prod(item.shape) for item in self.outputs]
         return max(self.dimension, sum(sizes))
 
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Named axes, where the model names them."""
-        return {item.name: item.dims for item in (*self.variables, *self.deterministics) if item.dims is not None}
+        return {item.name: item.dims for item in self.outputs if item.dims is not None}
 
     def unconstrain(self, data: Any, position: np.ndarray, given: Mapping[str, Any]) -> np.ndarray:
         """A copy of `position` with the variables of `given` at these constrained values."""
@@ -121,17 +122,16 @@ class Target:
     def suspects(self, data: Any, position: np.ndarray) -> list[str]:
         """The statements whose log density, or its gradient, is not finite at a position, in words."""
         with x64():
-            found = []
-            terms = {name: float(term) for name, term in self.evaluation(data, jnp.asarray(position)).terms.items()}
-            for name, term in terms.items():
-                if not np.isfinite(term):
-                    found.append(f"{name!r} has log density {term}")
+            terms = self.evaluation(data, jnp.asarray(position)).terms
+            found = [f"{name!r} has log density {term}" for name, term in terms.items() if not np.isfinite(term)]
             if not found:
                 _, gradient = jaxpr_as_fun(self.closed)(*jax.tree.leaves(data), jnp.asarray(position))
                 bad = ~np.isfinite(np.asarray(gradient))
-                for variable in self.variables:
-                    if bad[variable.start : variable.start + variable.size].any():
-                        found.append(f"the gradient with respect to {variable.name!r} is not finite")
+                found = [
+                    f"the gradient with respect to {variable.name!r} is not finite"
+                    for variable in self.variables
+                    if bad[variable.start : variable.start + variable.size].any()
+                ]
         return found
 
     def digest(self, data: Any) -> str:
@@ -186,7 +186,7 @@ def compile_model(model: Any) -> Bound:
     """Compile a model, or take what an equal model with data of the same shapes left behind."""
     description = describe(model)
     shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(description.data))
-    key = (description.key, shapes)
+    key: Hashable = (description.key, shapes)
     with _lock:
         if key in _constant:
             description, key = _with_constants(description)

@@ -10,7 +10,7 @@ def x64() -> AbstractContextManager[None]:
     if hasattr(jax, "enable_x64"):
         context: AbstractContextManager[None] = jax.enable_x64(True)
         return context
-    from jax.experimental import enable_x64
+    import jax.experimental
 
-    older: AbstractContextManager[None] = enable_x64()
+    older: AbstractContextManager[None] = getattr(jax.experimental, "enable_x64")()  # noqa: B009
     return older

@@ -28,7 +28,7 @@ class Info(NamedTuple):
     diverging: jax.Array
     energy: jax.Array
     """The Hamiltonian at the state that was drawn."""
-    index: jax.Array
+    offset: jax.Array
     """Signed leapfrog steps from the old state to the new one: 0 means that the chain did not move."""
 
 
@@ -92,7 +92,7 @@ def trajectory(
             log_density_and_gradient,
             metric,
             near,
-            tree.candidate._replace(index=steps_to_end),
+            tree.candidate._replace(offset=steps_to_end),
             initial_energy,
             step_size,
             direction,
@@ -141,7 +141,7 @@ def trajectory(
         tree_depth=tree.depth,
         diverging=tree.diverging,
         energy=tree.candidate.energy,
-        index=tree.candidate.index,
+        offset=tree.candidate.offset,
     )
     return tree.candidate.state, info
 

@@ -44,7 +44,7 @@ class Candidate(NamedTuple):
 
     state: State
     energy: jax.Array
-    index: jax.Array
+    offset: jax.Array
     """Signed number of leapfrog steps from the start of the trajectory."""
 
 
@@ -147,7 +147,7 @@ def build_subtree(
 ) -> Subtree:
     """Extend the trajectory from its end `start` by 2^depth leaves in `direction`.
 
-    `candidate` gives the shapes and the index of `start`; it is returned only when the first leaf diverges. The
+    `candidate` gives the shapes and the offset of `start`; it is returned only when the first leaf diverges. The
     leaf's uniform is number 2^depth + leaf of `key`, so no two doublings share one.
     """
     num_leaves = jnp.left_shift(jnp.int64(1), depth)
@@ -178,8 +178,8 @@ def build_subtree(
             _set_row(tree.seams.last_momentum, leaf.momentum, trailing),
         )
         turning = _check_subtrees(seams, leaf, index, ones, trailing, direction)
-        offset = (index + 1) * direction.astype(jnp.int64)
-        here = Candidate(State(leaf.position, leaf.gradient, log_density), leaf_energy, candidate.index + offset)
+        steps = (index + 1) * direction.astype(jnp.int64)
+        here = Candidate(State(leaf.position, leaf.gradient, log_density), leaf_energy, candidate.offset + steps)
         return Subtree(
             end=leaf,
             candidate=select(take, here, tree.candidate),

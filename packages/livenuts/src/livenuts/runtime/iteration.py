@@ -127,7 +127,7 @@ def run(
                 info.num_steps.astype(jnp.float64),
                 info.tree_depth.astype(jnp.float64),
                 info.diverging.astype(jnp.float64),
-                info.index.astype(jnp.float64),
+                info.offset.astype(jnp.float64),
             ]
         )
         positions = lax.dynamic_update_index_in_dim(positions, state.position, row, 0)

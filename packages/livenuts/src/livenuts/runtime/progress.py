@@ -18,8 +18,7 @@ class ProgressBar:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from tqdm.auto import tqdm
-            from tqdm.std import tqdm as terminal
-        notebook = tqdm is not terminal and not issubclass(tqdm, terminal) or "ipykernel" in sys.modules
+        notebook = "ipykernel" in sys.modules
         self._bar = tqdm(total=total, unit=" draws", disable=False if notebook else None, leave=True)
         self._num_warmup = num_warmup
 

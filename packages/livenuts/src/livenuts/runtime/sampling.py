@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -232,7 +232,7 @@ def _start_message(bound: Bound, settings: Settings, seed: int, tuning: Tuning |
                 "shape": list(item.shape),
                 "dims": None if item.dims is None else list(item.dims),
             }
-            for item in (*target.variables, *target.deterministics)
+            for item in target.outputs
         ],
     }
 
@@ -260,7 +260,7 @@ def _collect(chains: list[ChainRun], settings: Settings, seed: int, status: str,
     lengths = [chain.kept for chain in chains]
     used = [chain for chain in chains if chain.kept] or chains
     shortest = min(chain.kept for chain in used)
-    shapes = {item.name: item.shape for item in (*bound.target.variables, *bound.target.deterministics)}
+    shapes = {item.name: item.shape for item in bound.target.outputs}
 
     def joined(blocks: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         return np.concatenate(blocks)[:shortest] if blocks else np.empty((0, *shape))
@@ -301,7 +301,7 @@ class _Closed(Exception):
     """The listener of a stream is gone."""
 
 
-def stream(model: Any, *, buffer: int = 10_000, **arguments: Any) -> Iterator[Message]:
+def stream(model: Any, *, buffer: int = 10_000, **arguments: Any) -> Generator[Message, None, Result]:
     """The messages of `sample(model, **arguments)`, pulled as they come; a generator.
 
     Closing the generator stops the run. `buffer` messages at most wait for the listener; then the sampler waits.
