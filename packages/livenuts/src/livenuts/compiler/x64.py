@@ -3,14 +3,12 @@
 from contextlib import AbstractContextManager
 
 import jax
+import jax.experimental
 
 
 def x64() -> AbstractContextManager[None]:
     """A context in which JAX computes in float64; it is local to the thread that enters it."""
-    if hasattr(jax, "enable_x64"):
-        context: AbstractContextManager[None] = jax.enable_x64(True)
-        return context
-    import jax.experimental
-
-    older: AbstractContextManager[None] = getattr(jax.experimental, "enable_x64")()  # noqa: B009
-    return older
+    # Newer JAX has the context at its top, older JAX in `experimental`.
+    home = jax if hasattr(jax, "enable_x64") else jax.experimental
+    context: AbstractContextManager[None] = home.enable_x64(True)
+    return context
