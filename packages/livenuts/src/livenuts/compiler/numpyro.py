@@ -22,8 +22,6 @@ class _Statements(Messenger):  # type: ignore[misc]
             self.frame.det(site["name"], site["value"], None)
         if site["type"] != "sample":
             return
-        if site.get("infer", {}).get("is_auxiliary") and site["is_observed"]:
-            return
         name, distribution, scale = site["name"], site["fn"], site.get("scale")
         if site["intermediates"]:
             raise ValueError(f"sample site {name!r} has intermediates, which cannot be scored")
@@ -31,7 +29,7 @@ class _Statements(Messenger):  # type: ignore[misc]
             if scale is not None:
                 raise ValueError(f"sample site {name!r} is latent and scaled; scale only what is observed")
             site["value"] = self.frame.rv(name, distribution, None, None)
-        elif type(distribution).__name__ == "Unit" or scale is not None:
+        elif tuple(distribution.event_shape) == (0,) or scale is not None:  # the first is numpyro.factor's Unit
             log_prob = distribution.log_prob(site["value"])
             self.frame.factor(name, log_prob if scale is None else scale * log_prob)
         else:
