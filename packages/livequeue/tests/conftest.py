@@ -44,7 +44,8 @@ class RealServer:
             self.process = subprocess.Popen([*command, "--save", "", *self.settings], stdout=log, stderr=log)
         end = time.monotonic() + 10
         while not (self.folder / "s").exists():
-            assert time.monotonic() < end, (self.folder / "log").read_text()
+            running = self.process.poll() is None and time.monotonic() < end
+            assert running, (self.folder / "log").read_text()
             time.sleep(0.01)
 
     def send(self, number: int) -> None:

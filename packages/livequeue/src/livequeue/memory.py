@@ -144,9 +144,7 @@ class MemoryTransport:
     def lengths(self, run: str) -> dict[str, int]:
         with self._bus.changed:
             record = self._bus.runs.get(run)
-            return (
-                {} if record is None else {part: len(record.streams.get(part, ())) for part in record.parts}
-            )
+            return {} if record is None else {part: len(record.streams.get(part, ())) for part in record.parts}
 
     def delete(self, run: str) -> None:
         bus = self._bus
@@ -154,9 +152,7 @@ class MemoryTransport:
             record = bus.runs.pop(run, None)
             bus.stops.discard(run)
             if record is not None:
-                bus.used -= sum(
-                    len(entry.data) + _ENTRY_COST for stream in record.streams.values() for entry in stream
-                )
+                bus.used -= sum(len(entry.data) + _ENTRY_COST for stream in record.streams.values() for entry in stream)
                 bus.used -= sum(len(value) + _ENTRY_COST for value in record.store.values())
 
     def set_stop(self, run: str, stop: bool) -> None:

@@ -267,9 +267,7 @@ class Publisher:
         kind = check_type(self.run, name, message["type"])
         seq = message["seq"]
         if type(seq) is not int or not 0 <= seq <= MAX_SEQ:
-            raise InvalidMessage(
-                f"run {self.run!r}, part {name!r}: message['seq'] is {seq!r}; it must be an int >= 0"
-            )
+            raise InvalidMessage(f"run {self.run!r}, part {name!r}: message['seq'] is {seq!r}; it must be an int >= 0")
         with self._changed:
             part = self._parts.get(name)
             if part is None:
@@ -514,9 +512,7 @@ class Publisher:
         for entry, other in zip(entries, held, strict=True):
             where = f"run {self.run!r}, part {entry.part!r}, seq {entry.position - 1}"
             if other is None:
-                raise MessagesLost(
-                    f"{where}: the stream on {self._shown} has gone past it, but it is not there"
-                )
+                raise MessagesLost(f"{where}: the stream on {self._shown} has gone past it, but it is not there")
             if (other.kind, other.data) != (entry.kind, entry.data):
                 raise Conflict(
                     f"{where}: {self._shown} holds another message: a second writer, or a reused run id; "
@@ -540,9 +536,7 @@ class Publisher:
 def close_all(deadline: float) -> None:
     """Close the publishers that nobody closed, when the interpreter ends; tell what could not be stored."""
     for publisher in list(live):
-        publisher._settings = publisher._settings._replace(
-            deadline=min(deadline, publisher._settings.deadline)
-        )
+        publisher._settings = publisher._settings._replace(deadline=min(deadline, publisher._settings.deadline))
         try:
             publisher.close()
         except QueueError as error:

@@ -226,7 +226,7 @@ class ServerTransport:
             if key in names:
                 entries[names[key]] = [_stored(item) for item in items]
             else:
-                new_parts = [fields[1].decode() for _, fields in items]
+                new_parts = [_part(item) for item in items]
                 parts_seen = items[-1][0].decode()
         return Reading(entries, new_parts, parts_seen)
 
@@ -237,9 +237,7 @@ class ServerTransport:
         return [(run.decode(), float(score)) for run, score in zip(answer[::2], answer[1::2], strict=True)]
 
     def _parts(self, run: str) -> list[str]:
-        return list(
-            dict.fromkeys(fields[1].decode() for _, fields in self._call("XRANGE", parts_key(run), "-", "+"))
-        )
+        return list(dict.fromkeys(_part(item) for item in self._call("XRANGE", parts_key(run), "-", "+")))
 
     def lengths(self, run: str) -> dict[str, int]:
         parts = self._parts(run)
@@ -297,6 +295,13 @@ def _position(identifier: bytes) -> int:
     return int(identifier.split(b"-")[0])
 
 
+def _part(item: Any) -> str:
+    name: str = item[1][1].decode(errors="replace")
+    return name
+
+
 def _stored(item: Any) -> Stored:
     identifier, fields = item
-    return Stored(_position(identifier), fields[1].decode(), fields[3])
+    if len(fields) != 4:  # not ours; no bytes at all will not decode, and the reader will say so
+        return Stored(_position(identifier), "", b"")
+    return Stored(_position(identifier), fields[1].decode(errors="replace"), fields[3])

@@ -113,9 +113,7 @@ class SharedServer:
                 command, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=[lock.fileno()], check=False
             )
             if started.returncode != 0:
-                raise QueueError(
-                    f"{self.shown}: the server did not start: {started.stdout.decode(errors='replace')}"
-                )
+                raise QueueError(f"{self.shown}: the server did not start: {started.stdout.decode(errors='replace')}")
         # Only the server holds the lock now: an attempt that fails ends the wait early.
         wait_until_ready(self._server_url(), self.shown, self._folder / "log", alive=self._server_runs)
 

@@ -109,9 +109,7 @@ class Subscription:
         """Read what there is, waiting up to `block` seconds; tell whether there was anything."""
         with self._reading:
             self._look_back()
-            wanted = {
-                part: at for part, at in self._read.items() if part == RUN_PART or matches(part, self._parts)
-            }
+            wanted = {part: at for part, at in self._read.items() if part == RUN_PART or matches(part, self._parts)}
             reading = self._patiently(
                 lambda: self._transport.read(self.run, wanted, self._parts_seen, self._count, block)
             )
@@ -166,12 +164,14 @@ class Subscription:
                 self._on_gap(part, before, missing)
         if not (matches(part, self._parts) and matches(entry.kind, self._types)):
             return None
+        where = f"run {self.run!r}, part {part!r}, entry {entry.position}-0"
         try:
-            return decode(entry.data)
+            message = decode(entry.data)
         except ProtocolError as error:
-            raise ProtocolError(
-                f"run {self.run!r}, part {part!r}, entry {entry.position}-0: {error}"
-            ) from None
+            raise ProtocolError(f"{where}: {error}") from None
+        if message.get("part") != part or message.get("type") != entry.kind:
+            raise ProtocolError(f"{where}: it holds a message of part {message.get('part')!r}")
+        return message
 
     def close(self) -> None:
         """Stop the iteration and give the connection back; another thread may call it."""

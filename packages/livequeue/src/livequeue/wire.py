@@ -149,9 +149,7 @@ def _plain_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 def _plain_scalar(value: np.generic) -> Any:
     if value.dtype.newbyteorder("<").str not in DTYPES:
-        raise _Bad(
-            f"a NumPy scalar of dtype {value.dtype}; allowed are bool, int, uint and float up to 64 bits"
-        )
+        raise _Bad(f"a NumPy scalar of dtype {value.dtype}; allowed are bool, int, uint and float up to 64 bits")
     return value.item()
 
 
