@@ -1,7 +1,7 @@
 """A queue under fire: any order of publishing, killing the server, killing the writer, reading in pieces.
 
-The law: what a reader with a cursor sees of a lossless part is 0, 1, 2, ... without loss, double or disorder, and in the
-end all that was published.
+The law: what a reader with a cursor sees of a lossless part is 0, 1, 2, ... without loss, double or disorder, and in
+the end all that was published.
 """
 
 import os
@@ -9,12 +9,11 @@ import signal
 import tempfile
 from typing import Any
 
+import livequeue
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-
-import livequeue
 from livequeue.embedded import find_server
 
 PARTS = ("chain-0", "chain-1")

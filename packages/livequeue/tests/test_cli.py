@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import livequeue
 import numpy as np
 import pytest
-
-import livequeue
 from livequeue import cli, embedded
 
 

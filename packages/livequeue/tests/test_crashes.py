@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import livequeue
 import numpy as np
 import pytest
 import redis
-
-import livequeue
 
 Start = Callable[..., Any]
 
@@ -270,20 +269,24 @@ def test_memory_has_the_same_bound() -> None:
 
 def test_a_stalled_listener_leaves_the_publisher_undisturbed(real_server: Start) -> None:
     server = real_server()
-    with livequeue.connect(server.url) as queue:
-        with queue.publisher("r") as sink, queue.subscribe("r") as stalled, queue.subscribe("r") as dead:
-            sink(draw(0))
-            next(stalled)
-            next(dead)
-            slowest = 0.0
-            for i in range(1, 5000):
-                began = time.monotonic()
-                sink(draw(i))
-                slowest = max(slowest, time.monotonic() - began)
-            sink.flush()
-            assert slowest < 5.0
-            assert stored(queue) == list(range(5000))
-            assert [next(stalled)["seq"] for _ in range(4999)] == list(range(1, 5000))
+    with (
+        livequeue.connect(server.url) as queue,
+        queue.publisher("r") as sink,
+        queue.subscribe("r") as stalled,
+        queue.subscribe("r") as dead,
+    ):
+        sink(draw(0))
+        next(stalled)
+        next(dead)
+        slowest = 0.0
+        for i in range(1, 5000):
+            began = time.monotonic()
+            sink(draw(i))
+            slowest = max(slowest, time.monotonic() - began)
+        sink.flush()
+        assert slowest < 5.0
+        assert stored(queue) == list(range(5000))
+        assert [next(stalled)["seq"] for _ in range(4999)] == list(range(1, 5000))
 
 
 def test_a_writer_killed_and_started_again(real_server: Start) -> None:
@@ -310,15 +313,18 @@ def test_a_writer_killed_and_started_again(real_server: Start) -> None:
 
 def test_a_reader_waits_for_a_server_that_comes_back(real_server: Start) -> None:
     server = real_server("--appendonly", "yes")
-    with livequeue.connect(server.url) as queue, queue.publisher("r") as sink:
-        with queue.subscribe("r", timeout=20) as messages:
-            for i in range(5):
-                sink(draw(i))
-            assert [next(messages)["seq"] for _ in range(5)] == [0, 1, 2, 3, 4]
-            server.kill()
-            threading.Timer(0.4, server.start).start()
-            sink(draw(5))
-            assert next(messages)["seq"] == 5
+    with (
+        livequeue.connect(server.url) as queue,
+        queue.publisher("r") as sink,
+        queue.subscribe("r", timeout=20) as messages,
+    ):
+        for i in range(5):
+            sink(draw(i))
+        assert [next(messages)["seq"] for _ in range(5)] == [0, 1, 2, 3, 4]
+        server.kill()
+        threading.Timer(0.4, server.start).start()
+        sink(draw(5))
+        assert next(messages)["seq"] == 5
 
 
 def test_stop_says_no_while_the_server_is_away(real_server: Start) -> None:

