@@ -22,7 +22,10 @@ def test_known_variance_chart_of_the_nile() -> None:
     assert alarms == ["1902", "1905", "1913"]
     assert points[-1].mu == pytest.approx(920.03, abs=0.005)
     assert math.sqrt(points[-1].tau2) == pytest.approx(13.73, abs=0.005)
-    assert all(point.alarm == (not point.limits.lower <= x <= point.limits.upper) for point, x in zip(points, nile.values, strict=True))
+    assert all(
+        point.alarm == (not point.limits.lower <= x <= point.limits.upper)
+        for point, x in zip(points, nile.values, strict=True)
+    )
 
 
 def test_known_variance_is_the_nile_variance_of_its_first_27_years() -> None:
@@ -96,7 +99,9 @@ def alarm_rate_is_off(make: object, start: str) -> float:
     for _ in range(trials):
         if start == "prior":
             variance = float(PRIOR.b) / rng.gamma(float(PRIOR.a))
-            x: FloatArray = rng.normal(rng.normal(float(PRIOR.m), math.sqrt(variance / float(PRIOR.kappa))), math.sqrt(variance), 3)
+            x: FloatArray = rng.normal(
+                rng.normal(float(PRIOR.m), math.sqrt(variance / float(PRIOR.kappa))), math.sqrt(variance), 3
+            )
             belief = PRIOR.update(float(x[0])).update(float(x[1]))
         else:  # a level and a variance that no prior announced
             x = rng.normal(1000, 0.003, 6)

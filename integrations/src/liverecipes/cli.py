@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"live {__version__}")
     queue = argparse.ArgumentParser(add_help=False)
     queue.add_argument(
-        "--queue", metavar="URL", help="embedded:///folder, redis://host:6379/0, ... (default: $LIVE_QUEUE, or one a user)"
+        "--queue",
+        metavar="URL",
+        help="embedded:///folder, redis://host:6379/0, ... (default: $LIVE_QUEUE, or one a user)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -121,7 +123,8 @@ def line(message: dict[str, Any]) -> str:
     if message["type"] == "spc.point/1":
         value = "missing" if message["x"] is None else f"{message['x']:g}"
         alarms = "".join(f"  ALARM {alarm['text']}" for alarm in message["alarms"])
-        body = f"{message['label']}: {value}  P(recent change) {message['recent']:.3f}  run {message['run_length']}{alarms}"
+        recent = f"P(recent change) {message['recent']:.3f}  run {message['run_length']}"
+        body = f"{message['label']}: {value}  {recent}{alarms}"
     else:
         fields = {key: value for key, value in message.items() if key not in ("type", "part", "seq")}
         body = f"{message['type']} " + "  ".join(f"{key}={_brief(value)}" for key, value in fields.items())

@@ -64,7 +64,7 @@ class SpcEnd(TypedDict):
     type: Literal["spc.end/1"]
     part: Literal["run"]
     seq: int
-    status: Literal["complete", "stopped"]
+    status: Literal["complete", "stopped", "failed"]
     points: int
     observed: int
     """Points that are not missing."""
@@ -78,7 +78,7 @@ class SpcEnd(TypedDict):
 
 
 class SpcFailure(TypedDict):
-    """`spc.failure/1`, part `run`: why the run broke off."""
+    """`spc.failure/1`, part `run`: why the run failed; its end follows."""
 
     type: Literal["spc.failure/1"]
     part: Literal["run"]

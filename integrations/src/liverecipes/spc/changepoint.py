@@ -52,9 +52,7 @@ def start(belief: NormalInverseGamma, length: int = 0) -> RunLengths:
     return RunLengths(length, np.array([length]), np.zeros(1), beliefs, 0.0)
 
 
-def step(
-    state: RunLengths, x: float, prior: NormalInverseGamma, hazard: float, prune: float = 0.0
-) -> RunLengths:
+def step(state: RunLengths, x: float, prior: NormalInverseGamma, hazard: float, prune: float = 0.0) -> RunLengths:
     """Return the state after one more time step.
 
     A NaN is a missing observation: run lengths grow, nothing is learned. Runs with posterior probability below

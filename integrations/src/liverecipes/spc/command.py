@@ -40,12 +40,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("what is normal, and what is an alarm")
     add = model.add_argument
     add("--k", type=float, default=default.k, help="limits of the chart, in sigma (default: %(default)g)")
-    add("--hazard", type=float, default=default.hazard, help="prior probability of a change after any point (%(default)g)")
-    add("--window", type=int, default=default.window, help="alarm on P(a change within the last WINDOW points) ... (%(default)s)")
+    add(
+        "--hazard",
+        type=float,
+        default=default.hazard,
+        help="prior probability of a change after any point (%(default)g)",
+    )
+    add(
+        "--window",
+        type=int,
+        default=default.window,
+        help="alarm on P(a change within the last WINDOW points) ... (%(default)s)",
+    )
     add("--threshold", type=float, default=default.threshold, help="... above this (%(default)g)")
     add("--phase1", type=int, metavar="N", help=f"the first N observations set the prior ({default.phase_one})")
-    add("--prior", metavar="M,KAPPA,A,B", help="Normal-inverse-gamma prior of a level and its variance, instead of --phase1")
-    add("--prior-change", type=float, default=default.prior_change, help="prior probability of a change at all (%(default)g)")
+    add(
+        "--prior",
+        metavar="M,KAPPA,A,B",
+        help="Normal-inverse-gamma prior of a level and its variance, instead of --phase1",
+    )
+    add(
+        "--prior-change",
+        type=float,
+        default=default.prior_change,
+        help="prior probability of a change at all (%(default)g)",
+    )
     sampler = parser.add_argument_group("NUTS")
     add = sampler.add_argument
     add("--no-nuts", action="store_true", help="exact posterior only")
@@ -105,7 +124,7 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
         path.write_text(
             report(name, messages, queue.subscribe(name + NUTS_SUFFIX, follow=False), command), encoding="utf-8"
         )
-    _say(console, messages, name, path, seed, bool(settings.nuts))
+    _say(console, messages, name, path, seed)
     return 130 if interrupted.is_set() else 0
 
 
@@ -117,7 +136,9 @@ def _settings(options: argparse.Namespace, series: Series) -> Settings:
         try:
             m, kappa, a, b = (float(number) for number in options.prior.split(","))
         except ValueError:
-            raise BadInput(f"--prior {options.prior}: must be four numbers M,KAPPA,A,B, such as 900,0.01,1,1e4") from None
+            raise BadInput(
+                f"--prior {options.prior}: must be four numbers M,KAPPA,A,B, such as 900,0.01,1,1e4"
+            ) from None
         prior = NormalInverseGamma(m, kappa, a, b)
     elif options.phase1 is not None:
         prior = None
@@ -171,23 +192,25 @@ def _command(options: argparse.Namespace, seed: int) -> str:
     return shlex.join(words)
 
 
-def _say(console: Console, messages: list[dict[str, Any]], name: str, path: Path, seed: int, nuts: bool) -> None:
+def _say(console: Console, messages: list[dict[str, Any]], name: str, path: Path, seed: int) -> None:
     end = next(message for message in messages if message["type"] == "spc.end/1")
     points = [message for message in messages if message["type"] == "spc.point/1" and message["x"] is not None]
     answer = verdict(end, [point["label"] for point in points], [point["x"] for point in points])
 
-    def line(text: str = "", style: str = "") -> None:
-        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-    line()
-    line(answer.sentence, "bold")
-    line(answer.detail)
-    line()
-    line(f"report  {path.resolve()}")
-    line(f"run     {name}" + (f", and its sampler {name}{NUTS_SUFFIX}" if nuts else "") + f"; seed {seed}")
-    line("next    live list")
-    line(f"        live tail {name}")
-    line("        live run spc --data yours.csv")
+    console.print()
+    for text, style in ((answer.sentence, "bold"), (answer.detail, "")):
+        console.print(text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    console.print()
+    for text in (
+        f"report  {path.resolve()}",
+        f"run     {name}; seed {seed}",
+        f"sampler {name}{NUTS_SUFFIX}" if end["nuts"] is not None else "",
+        "next    live list",
+        f"        live tail {name}",
+        "        live run spc --data yours.csv",
+    ):
+        if text:
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _slug(name: str) -> str:

@@ -1,6 +1,7 @@
 """The series: two built-in ones, and a reader of CSV files that explains what it could not read."""
 
 import csv
+import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -66,9 +67,7 @@ def parse(content: bytes, name: str, column: str | None = None) -> Series:
     """
     rows = _rows(_decode(content, name), name)
     header = _header(rows)
-    names = (
-        rows[0][1] if header else [f"column {position + 1}" for position in range(len(rows[0][1]))]
-    )
+    names = rows[0][1] if header else [f"column {position + 1}" for position in range(len(rows[0][1]))]
     body = rows[1:] if header else rows
     if not body:
         raise DataError(f"{name}: there is a header ({_some(names)}) and no data below it")
@@ -105,9 +104,7 @@ def _rows(text: str, name: str) -> list[tuple[int, list[str]]]:
     """Split the text into (line number, cells), all of one width."""
     lines = re.split(r"\r\n|\r|\n", text)
     numbered = [
-        (number, line)
-        for number, line in enumerate(lines, 1)
-        if line.strip() and not line.lstrip().startswith("#")
+        (number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")
     ]
     if not numbered:
         raise DataError(f"{name}: the file is empty: one number a line would be right")
@@ -160,7 +157,7 @@ def _header(rows: list[tuple[int, list[str]]]) -> bool:
     """Tell a header: a first row without any number or missing mark where some cell has text."""
     first = rows[0][1]
     return all(not _readable(cell) and cell.lower() not in MISSING - {""} for cell in first) and any(
-        re.search(r"[^\W\d]", cell) and not INFINITE.fullmatch(cell) for cell in first
+        any(map(str.isalpha, cell)) and not INFINITE.fullmatch(cell) for cell in first
     )
 
 
@@ -174,8 +171,7 @@ def _choose(names: list[str], body: list[tuple[int, list[str]]], name: str, colu
         raise DataError(f"{name}: --column {column}: no such column; there are: {_some(names)}")
     if len(names) == 1:
         return 0
-    counts = [sum(_readable(cells[position]) for _, cells in body) for position in range(len(names))]
-    numeric = [position for position, count in enumerate(counts) if 2 * count > len(body)]
+    numeric = [position for position in range(len(names)) if _mostly_numbers([cells[position] for _, cells in body])]
     if not numeric:
         raise DataError(f"{name}: no column of numbers among {_some(names)}: name one with --column")
     if len(numeric) == 1:
@@ -187,6 +183,12 @@ def _choose(names: list[str], body: list[tuple[int, list[str]]], name: str, colu
     )
 
 
+def _mostly_numbers(cells: list[str]) -> bool:
+    """Tell a column of numbers, even one with mistakes in it that deserve an error of their own."""
+    present = [cell for cell in cells if cell.lower() not in MISSING]
+    return 2 * sum(map(_readable, present)) > len(present)
+
+
 def _counts_up(cells: list[str]) -> bool:
     """Tell an index (years, sample numbers): whole numbers, each larger than the one before."""
     try:
@@ -194,7 +196,7 @@ def _counts_up(cells: list[str]) -> bool:
     except ValueError:
         return False
     return all(number == round(number) for number in numbers if not math.isnan(number)) and all(
-        earlier < later for earlier, later in zip(numbers, numbers[1:], strict=False)
+        earlier < later for earlier, later in itertools.pairwise(numbers)
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypedDict
 import jax.numpy as jnp
 import livenuts as ln
 import numpy as np
-from arviz_stats.base import array_stats
+from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 from jax.scipy.special import logsumexp
 from livenuts import dist
 from numpy.typing import NDArray
@@ -46,8 +46,8 @@ class LevelDraws(NamedTuple):
 def log_likelihoods(level: Any, variance: Any, sums: Any, squares: Any, xp: ModuleType = np) -> Any:
     """Return the log likelihood of each change position c = 1, ..., n - 1, shape (..., n - 1).
 
-    `level` and `variance` have shape (..., 2): before and after; `sums` and `squares` are the cumulative sums of the data
-    and of their squares, so that every position costs the same few operations.
+    `level` and `variance` have shape (..., 2): before and after; `sums` and `squares` are the cumulative sums of the
+    data and of their squares, so that every position costs the same few operations.
     """
     n = sums.shape[-1]
     count = xp.arange(1, n)
@@ -99,9 +99,7 @@ def sample_levels(
     )
     level = np.asarray(result.draws["level"])
     probabilities = position_probabilities(level, np.asarray(result.draws["variance"]), sums, squares)
-    return LevelDraws(
-        center + scale * level, *probabilities, int(np.sum(np.asarray(result.stats["diverging"])))
-    )
+    return LevelDraws(center + scale * level, *probabilities, int(np.sum(np.asarray(result.stats["diverging"]))))
 
 
 def position_probabilities(
@@ -121,9 +119,9 @@ def position_probabilities(
         return normalized
 
     blocks = [slice(start, start + block) for start in range(0, len(flat_level), block)]
-    mean: NDArray[np.float64] = sum(
-        (conditional(rows).sum(axis=0) for rows in blocks), np.zeros(len(sums) - 1)
-    ) / max(1, len(flat_level))
+    mean: NDArray[np.float64] = sum((conditional(rows).sum(axis=0) for rows in blocks), np.zeros(len(sums) - 1)) / max(
+        1, len(flat_level)
+    )
     best = int(np.argmax(mean))
     mode = np.concatenate([conditional(rows)[:, best] for rows in blocks] or [np.zeros(0)])
     return mean, mode.reshape(level.shape[:2])
@@ -132,6 +130,8 @@ def position_probabilities(
 def estimate(draws: FloatArray) -> Estimate:
     """Summarise one quantity's draws, shape (chain, draw)."""
     lower, upper = np.quantile(draws, [0.025, 0.975])
+    half = draws.shape[1] // 2
+    halves = [draws[0, :half], draws[0, -half:]]
     axes: Mapping[str, int] = {"chain_axis": 0, "draw_axis": 1}
     return Estimate(
         mean=float(draws.mean()),
@@ -141,5 +141,6 @@ def estimate(draws: FloatArray) -> Estimate:
         mcse=float(array_stats.mcse(draws, method="mean", **axes)),
         ess_bulk=float(array_stats.ess(draws, method="bulk", **axes)),
         ess_tail=float(array_stats.ess(draws, method="tail", prob=(0.05, 0.95), **axes)),
-        r_hat=float(array_stats.rhat(draws, **axes)),
+        # One chain is judged by its halves.
+        r_hat=float(array_stats.rhat(draws if len(draws) > 1 else np.stack(halves), **axes)),
     )

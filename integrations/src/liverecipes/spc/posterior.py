@@ -1,7 +1,7 @@
 """The exact posterior of one change: when, from which level to which, and whether there was one at all.
 
-The model: n observations; with a change after the first c of them, c = 1, ..., n - 1 alike, the two segments have a level
-and a variance of their own, each from the same Normal-inverse-gamma prior. Both segments integrate out in closed form.
+The model: n observations; with a change after the first c of them, c = 1, ..., n - 1 alike, the two segments have a
+level and a variance of their own, each from the same Normal-inverse-gamma prior. Both integrate out in closed form.
 """
 
 import math
@@ -70,7 +70,7 @@ def change_posterior(values: FloatArray, prior: NormalInverseGamma) -> ChangePos
     # Centred at the middle of the data, sums of squares lose no digits to a far-away zero.
     center = float(np.median(values))
     x = values - center
-    count = np.arange(1, n)
+    count = np.arange(1.0, n)
     sums, squares = np.cumsum(x), np.cumsum(x**2)
     mean_before, mean_after = sums[:-1] / count, (sums[-1] - sums[:-1]) / (n - count)
     square_before = np.maximum(squares[:-1] - count * mean_before**2, 0)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..messages import Alarm, SpcEnd, SpcPoint, SpcStart
+from ..messages import Alarm, SpcEnd, SpcFailure, SpcPoint, SpcStart
 from . import changepoint
 from .chart import limits, score
 from .conjugate import FloatArray, NormalInverseGamma, learned, segment_prior
@@ -58,7 +58,7 @@ class Settings:
             if not fine:
                 raise ValueError(f"{name}: must be {right}, got {value}")
         if self.prior is not None:
-            m, kappa, a, b = self.prior
+            m, kappa, a, b = (float(value) for value in self.prior)
             if not (np.isfinite([m, kappa, a, b]).all() and kappa > 0 and a > 0.5 and b > 0):
                 raise ValueError(f"prior: KAPPA and B must be positive and A above 0.5, got {m},{kappa},{a},{b}")
 
@@ -91,17 +91,23 @@ def run(
         sink(dict(point))
     observed = np.array([x for x in monitor.values if not np.isnan(x)])
     prior = monitor.prior or (segment_prior(observed) if len(observed) else None)
-    change = nuts = None
+    change = nuts = failure = None
     if prior is not None and len(observed) > 1:
         exact = change_posterior(observed, prior)
         change = _describe_change(exact, settings.prior_change, seed)
-        if settings.nuts and not stop():
-            nuts = _sample(observed, prior, settings, seed, nuts_sink, stop)
+        # Equal values have no scale to sample on, and nothing to find.
+        if settings.nuts and observed.min() < observed.max() and not stop():
+            try:
+                nuts = _sample(observed, prior, settings, seed, nuts_sink, stop)
+            except Exception as error:
+                failure = error
+                text = f"{type(error).__name__}: {error}"
+                sink(dict(SpcFailure(type="spc.failure/1", part="run", seq=1, error=text)))
     end = SpcEnd(
         type="spc.end/1",
         part="run",
-        seq=1,
-        status="stopped" if stop() else "complete",
+        seq=1 if failure is None else 2,
+        status="failed" if failure is not None else "stopped" if stop() else "complete",
         points=len(monitor.values),
         observed=len(observed),
         alarms=alarms,
@@ -110,6 +116,8 @@ def run(
         nuts=nuts,
     )
     sink(dict(end))
+    if failure is not None:
+        raise failure
     return end
 
 

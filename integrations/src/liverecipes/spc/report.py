@@ -6,8 +6,10 @@ from html import escape
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from .conjugate import FloatArray
+from .page import PAGE, STYLE
 from .svg import Plot, nice_ticks, spaced
 from .verdict import UNDECIDED, converged, percent, verdict
 
@@ -31,7 +33,9 @@ def report(run: str, messages: Iterable[Message], nuts_messages: Iterable[Messag
         elif message["type"] == "spc.point/1":
             points.append(message)
     if start is None or end is None:
-        raise ValueError(f"run {run!r}: no {'spc.start/1' if start is None else 'spc.end/1'} message: nothing to report")
+        raise ValueError(
+            f"run {run!r}: no {'spc.start/1' if start is None else 'spc.end/1'} message: nothing to report"
+        )
     points.sort(key=lambda point: int(point["seq"]))
     observed = [point for point in points if point["x"] is not None]
     labels = [point["label"] for point in observed]
@@ -39,9 +43,9 @@ def report(run: str, messages: Iterable[Message], nuts_messages: Iterable[Messag
     sections = [_facts(start, end, labels)]
     if points:
         sections += [_chart(start, points), _run_lengths(start, points)]
-    if end["change"] is not None:
+    if end["change"] is not None and len({point["x"] for point in observed}) > 1:
         sections += [_change_time(end, labels), _levels(end, nuts_messages)]
-    sections += [_alarms(points), _about(run, start, end, command)]
+    sections += [_alarms(start, points), _about(run, start, end, command)]
     return PAGE.format(
         title=escape(f"{start['data']['name']}: process control"),
         style=STYLE,
@@ -94,19 +98,18 @@ def _chart(start: Message, points: list[Message]) -> str:
     plot.x_ticks(spaced([point["label"] for point in points]))
     recent = Plot("probability of a recent change", (-1, len(points)), (0, 1), 130)
     recent.y_ticks([0, 0.5, 1])
-    recent.area(
-        [(0, 0), *((p["seq"], p["recent"]) for p in shown), (len(points) - 1, 0)], "recent"
-    )
+    recent.area([(0, 0), *((p["seq"], p["recent"]) for p in shown), (len(points) - 1, 0)], "recent")
     recent.line([(-1, settings["threshold"]), (len(points), settings["threshold"])], "limit")
     recent.x_ticks(spaced([point["label"] for point in points]))
     learning = sum(point["phase"] == 1 for point in points)
     hollow = f" Hollow points, the first {learning}, set the prior and are not monitored." if learning else ""
     thinned = f" Every {step}th point is drawn, and all alarms." if step > 1 else ""
     return (
-        f"<section><h2>The chart</h2><p>Each point beside what was predicted before it came: the band holds an in-control "
-        f"point as often as ±{settings['k']:g} sigma holds a normal one. Red points are outside; red lines are alarms "
-        f"of the changepoint detector, after which the band belongs to the new level.{hollow}{thinned}</p>{plot.render()}"
-        f"<p>P(a change within the last {settings['window']} points); an alarm above {settings['threshold']:g}.</p>"
+        f"<section><h2>The chart</h2><p>Each point beside what was predicted before it came: the band holds an "
+        f"in-control point as often as ±{settings['k']:g} sigma holds a normal one. Red points are outside; red lines "
+        f"are alarms of the changepoint detector, after which the band belongs to the new level.{hollow}{thinned}</p>"
+        f"{plot.render()}<p>P(a change within the last {settings['window']} points); an alarm above "
+        f"{settings['threshold']:g}.</p>"
         f"{recent.render()}</section>"
     )
 
@@ -129,9 +132,9 @@ def _run_lengths(start: Message, points: list[Message]) -> str:
     plot.y_ticks(tick for tick in nice_ticks(0, longest + 1) if tick == int(tick))
     plot.x_ticks(spaced([point["label"] for point in points]))
     return (
-        f"<section><h2>How long since the last change?</h2><p>The darker, the more probable is that run length; the line "
-        f"follows the most probable one. It grows by one a point, and falls when a change is found. Prior probability of a "
-        f"change after any point: {start['settings']['hazard']:g}.</p>{plot.render()}</section>"
+        "<section><h2>How long since the last change?</h2><p>The darker, the more probable is that run length; the "
+        "line follows the most probable one. It grows by one a point, and falls when a change is found. Prior "
+        f"probability of a change after any point: {start['settings']['hazard']:g}.</p>{plot.render()}</section>"
     )
 
 
@@ -157,8 +160,9 @@ def _change_time(end: Message, labels: Sequence[str]) -> str:
     ]
     heads = ["last old point", "exact"] + ["NUTS"] * (nuts is not None)
     dots = " The dots are what NUTS found." if nuts is not None else ""
+    title = "When did it change?" if change["probability"] >= UNDECIDED else "Had it changed, when?"
     return (
-        f"<section><h2>When did it change?</h2><p>If there was one change: the probability that each point was the last "
+        f"<section><h2>{title}</h2><p>If there was one change: the probability that each point was the last "
         f"of the old level, in closed form.{dots}</p>{plot.render()}"
         f"{_table(heads, rows)}</section>"
     )
@@ -166,7 +170,9 @@ def _change_time(end: Message, labels: Sequence[str]) -> str:
 
 def _levels(end: Message, nuts_messages: Iterable[Message]) -> str:
     change, nuts = end["change"], end["nuts"]
-    parts = ["<section><h2>From what to what?</h2><p>If there was one change: the level before, the level after.</p>"]
+    parts = [
+        "<section><h2>From what to what?</h2><p>If there was one change: the level before and the level after it.</p>"
+    ]
     if nuts is not None:
         parts.append(_level_plot(end, nuts_messages))
     names = {"before": "level before", "after": "level after", "difference": "difference"}
@@ -210,13 +216,13 @@ def _levels(end: Message, nuts_messages: Iterable[Message]) -> str:
         words += "" if not nuts["divergences"] else f", but {nuts['divergences']} transitions diverged"
     else:
         words = (
-            "<b>The chains do not agree</b>: with little sign of one change the posterior has many separate modes, which NUTS "
-            "cannot visit in proportion. The headline uses the exact posterior instead; read the NUTS column with care"
+            "<b>The chains do not agree well enough</b>: with little sign of one change the posterior has separate "
+            "modes, which NUTS visits out of proportion. The headline uses the exact posterior; read the NUTS column with care"
         )
     parts.append(
-        f"<p>{words}. {nuts['chains']} chains of {nuts['draws']} draws, {nuts['divergences']} divergences. The last column "
-        "says how far the mean is from the exact answer, in its own Monte Carlo standard errors: within about ±3 is "
-        "as it should be.</p></section>"
+        f"<p>{words}. {nuts['chains']} chains of {nuts['draws']} draws, {nuts['divergences']} divergences. The last "
+        "column says how far the mean is from the exact answer, in its own Monte Carlo standard errors: within about "
+        "±3 is as it should be.</p></section>"
     )
     return "".join(parts)
 
@@ -235,22 +241,28 @@ def _level_plot(end: Message, nuts_messages: Iterable[Message]) -> str:
     edges = np.linspace(low, high, 81)
     counts = [np.histogram(levels[:, side], edges)[0] / len(levels) for side in (0, 1)]
     plot = Plot("posterior of the levels", (float(low), float(high)), (0, 1.15 * float(np.max(counts))), 230)
-    for side, (style, name) in enumerate((("before", "before"), ("after", "after"))):
+    for side, style in enumerate(("before", "after")):
         outline = [(float(edges[0]), 0.0)]
         for left, right, count in zip(edges, edges[1:], counts[side], strict=False):
             outline += [(float(left), float(count)), (float(right), float(count))]
         plot.area([*outline, (float(edges[-1]), 0.0)], style)
-        peak = int(np.argmax(counts[side]))
-        plot.text(float(edges[peak]), 1.04 * float(counts[side][peak]), name, anchor="middle")
+    plot.legend([("before", "before"), ("after", "after")])
     plot.x_ticks((value, f"{value:.6g}") for value in nice_ticks(float(low), float(high), 7))
     return plot.render()
 
 
-def _alarms(points: list[Message]) -> str:
+def _alarms(start: Message, points: list[Message]) -> str:
+    monitored = sum(point["score"] is not None for point in points)
+    k = start["settings"]["k"]
+    chance = 2 * float(norm.sf(k)) * monitored
+    note = (
+        f"<p>In control, about {chance:.2g} of the {monitored} monitored points would be outside limits of ±{k:g} "
+        "sigma by chance.</p>"
+    )
     rows = [(point["label"], alarm["rule"], alarm["text"]) for point in points for alarm in point["alarms"]]
     body = _table(("at", "rule", "what it says"), rows[:200]) if rows else "<p>None.</p>"
     more = f"<p>And {len(rows) - 200} more.</p>" if len(rows) > 200 else ""
-    return f"<section><h2>Alarms</h2>{body}{more}</section>"
+    return f"<section><h2>Alarms</h2>{note}{body}{more}</section>"
 
 
 def _about(run: str, start: Message, end: Message, command: str) -> str:
@@ -263,10 +275,10 @@ def _about(run: str, start: Message, end: Message, command: str) -> str:
     rows += [(f"version of {name}", version) for name, version in start["versions"].items()]
     rows.append(("digest of data and settings", start["digest"][:16]))
     return (
-        "<section><h2>How it was made</h2><p>The probability of a change compares the model of one change, at any time alike, "
-        f"with that of none, from a prior probability of {start['settings']['prior_change']:g}; it depends on the segment prior. "
-        "More than one change is for the detector above to find. The same data, settings and seed give the same "
-        "messages to the bit:</p>"
+        "<section><h2>How it was made</h2><p>The probability of a change compares the model of one change, at any time "
+        f"alike, with that of none, from a prior probability of {start['settings']['prior_change']:g}; it depends on "
+        "the segment prior. More than one change is for the detector above to find. The same data, settings and seed give "
+        "the same messages to the bit:</p>"
         f"<pre>{escape(command)}</pre>{_table(('', ''), rows)}</section>"
     )
 
@@ -276,51 +288,3 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(head)}</th>" for head in heads)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="table"><table>{f"<tr>{head}</tr>" if any(heads) else ""}{body}</table></div>'
-
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1d2733; --soft: #5d6b7a; --paper: #fbfaf7; --card: #ffffff; --line: #dfe3e6;
-  --data: #1f6f8b; --alarm: #c8372d; --other: #b9770e; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #97a3af; --paper: #12171c; --card: #1a2128; --line: #2e3841;
-  --data: #5cb8d6; --alarm: #ff7468; --other: #e5b04a; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
-main { max-width: 880px; margin: 0 auto; padding: 24px 16px 64px; }
-header p { color: var(--soft); }
-h1 { font-size: clamp(1.35rem, 4.2vw, 2rem); line-height: 1.25; font-weight: 650; margin: .4em 0; text-wrap: pretty; }
-h2 { font-size: 1.15rem; margin: 0 0 .3em; } h3 { font-size: 1rem; margin: 1.2em 0 .3em; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 16px; margin: 16px 0; }
-section > p { color: var(--soft); margin: .2em 0 .8em; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(112px, 1fr)); gap: 12px; }
-.facts b { display: block; font-size: 1.15rem; overflow-wrap: anywhere; } .facts span { color: var(--soft); font-size: .85rem; }
-.plot, .table { overflow-x: auto; } .plot svg { width: 100%; min-width: 520px; display: block; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; min-width: 60%; }
-th, td { text-align: left; padding: 4px 18px 4px 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-th { color: var(--soft); font-weight: 500; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--paper); padding: 10px; border-radius: 6px; }
-svg text { fill: var(--soft); font: 13px system-ui, sans-serif; }
-svg path { fill: none; } .axis, .tick { stroke: var(--soft); } .grid { stroke: var(--line); }
-.series { stroke: var(--data); stroke-opacity: .45; } .center { stroke: var(--ink); stroke-width: 1.6; }
-.limit { stroke: var(--soft); stroke-dasharray: 4 4; } .band { fill: var(--data); opacity: .1; }
-.dot { fill: var(--data); } .dot.learning { fill: var(--card); stroke: var(--data); } .dot.out { fill: var(--alarm); }
-.alarm-line { stroke: var(--alarm); stroke-width: 1.5; } .recent { fill: var(--alarm); opacity: .55; }
-.heat, .bar { fill: var(--data); } .sampled { fill: var(--card); stroke: var(--other); stroke-width: 2; }
-.before, .after { opacity: .6; } .before { fill: var(--data); } .after { fill: var(--other); }
-"""
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<header><p>{source}</p><h1>{headline}</h1><p>{detail}</p></header>
-{sections}
-</main>
-</body>
-</html>
-"""

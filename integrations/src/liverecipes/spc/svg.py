@@ -11,9 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 12, 14, 32
 class Plot:
     """One plot: draw in the data's coordinates, then `render()`."""
 
-    def __init__(
-        self, description: str, x: tuple[float, float], y: tuple[float, float], height: int = 300
-    ) -> None:
+    def __init__(self, description: str, x: tuple[float, float], y: tuple[float, float], height: int = 300) -> None:
         self.description, self.height = description, height
         self.x_range = x if x[1] > x[0] else (x[0] - 0.5, x[0] + 0.5)
         self.y_range = y if y[1] > y[0] else (y[0] - 0.5, y[0] + 0.5)
@@ -71,11 +69,12 @@ class Plot:
             f'height="{bottom - top:.1f}"{faint}{tip}'
         )
 
-    def text(self, x: float, y: float, text: str, style: str = "", anchor: str = "start") -> None:
-        self.elements.append(
-            f'<text class="{style}" x="{self.x(x):.1f}" y="{self.y(y):.1f}" text-anchor="{anchor}">'
-            f"{escape(text)}</text>"
-        )
+    def legend(self, entries: Iterable[tuple[str, str]]) -> None:
+        """Name the styles in the upper right corner."""
+        for row, (style, name) in enumerate(entries):
+            top = TOP + 24 * row
+            self.elements.append(f'<rect class="{style}" x="{WIDTH - 116}" y="{top}" width="14" height="14"/>')
+            self.elements.append(f'<text x="{WIDTH - 96}" y="{top + 13}">{escape(name)}</text>')
 
     def x_ticks(self, labels: Iterable[tuple[float, str]]) -> None:
         bottom = self.height - BOTTOM
@@ -88,9 +87,7 @@ class Plot:
         for value in nice_ticks(*self.y_range) if values is None else values:
             at = f"{self.y(value):.1f}"
             self.elements.append(f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>')
-            self.elements.append(
-                f'<text x="{LEFT - 8}" y="{at}" dy="0.35em" text-anchor="end">{value:.10g}</text>'
-            )
+            self.elements.append(f'<text x="{LEFT - 8}" y="{at}" dy="0.35em" text-anchor="end">{value:.10g}</text>')
 
     def render(self) -> str:
         base = f'<path class="axis" d="M{LEFT} {self.height - BOTTOM}H{WIDTH - RIGHT}"/>'
@@ -111,6 +108,8 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 def spaced(labels: Sequence[str], count: int = 8) -> list[tuple[float, str]]:
     """Return some of the labels, with their indices, evenly spaced and round where they are whole numbers."""
+    if any(len(label) > 5 for label in labels):
+        count = 4
     step = max(1, math.ceil(len(labels) / count))
     start = 0
     if all(label.isdecimal() and len(label) < 10 for label in labels):

@@ -17,7 +17,11 @@ class Verdict(NamedTuple):
 def verdict(end: dict[str, Any], labels: Sequence[str], values: Sequence[float]) -> Verdict:
     """Return the answer of a run; `labels` and `values` are those of the observed points, in order."""
     change = end["change"]
-    unfinished = "" if end["status"] == "complete" else f"The run was stopped after {end['points']} points. "
+    unfinished = {
+        "complete": "",
+        "stopped": f"The run was stopped after {end['points']} points. ",
+        "failed": "The sampler failed. ",
+    }[end["status"]]
     if change is None:
         count = "No observation" if not values else "One observation"
         return Verdict(f"{count}: there is nothing yet to compare.", unfinished + "A change needs at least two.")

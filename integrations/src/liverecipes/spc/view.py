@@ -174,11 +174,11 @@ class Watch:
             return _padded([words if not self.end else "did not run"], 4)
         warmup, samples = self.nuts_settings["num_warmup"], self.nuts_settings["num_samples"]
         lines = []
-        for number, chain in sorted(self.chains.items()):
+        for index, chain in sorted(self.chains.items()):
             done = (chain.warmup + chain.draws if not chain.draws else warmup + chain.draws) / (warmup + samples)
             phase = f"draw {chain.draws:>5}" if chain.draws else f"warm-up {chain.warmup:>4}"
             lines.append(
-                f"chain {number} {_bar(done, 20)} {phase:<12} step {chain.step_size:<6.3g} "
+                f"chain {index} {_bar(done, 20)} {phase:<12} step {chain.step_size:<6.3g} "
                 f"accept {chain.acceptance:.2f} div {chain.divergences}"
             )
         hidden = len(lines) - 4

@@ -1,0 +1,186 @@
+"""The command line, as a stranger meets it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import livequeue
+import pytest
+from liverecipes.cli import line, main
+
+FAST = ["--speed", "0", "--warmup", "100", "--draws", "100", "--chains", "2"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written to the user's own folders."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("LIVE_QUEUE", raising=False)
+
+
+def live(*arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "liverecipes.cli", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_run_from_start_to_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["run", "spc", "--seed", "4", "--run", "mine", *FAST]) == 0
+    out = capsys.readouterr().out
+    assert "The process changed between 1898 and 1899" in out
+    assert f"report  {tmp_path}/report-mine.html" in out
+    assert "run     mine; seed 4" in out
+    assert "sampler mine.nuts" in out
+    assert "live tail mine" in out
+    assert "between 1898 and 1899" in Path("report-mine.html").read_text()
+
+    assert main(["list"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[0].split() == ["RUN", "WHAT", "AGE", "MESSAGES", "STATUS"]
+    assert re.match(r"mine +spc of nile +\d+ s +102 +ended", rows[1])
+
+    assert main(["tail", "mine"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 102
+    assert any(re.match(r"points 31 1902: 694 .* run 4  ALARM P\(run <= 10\) rose to 0.72", each) for each in told)
+
+    assert main(["tail", "--json", "mine.nuts"]) == 0
+    found = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
+    assert sum(message["type"] == "nuts.draw/1" for message in found) == 200
+
+    # The same run id with other content is refused; the report of the first is left alone.
+    assert main(["run", "spc", "--seed", "5", "--run", "mine", "--report", "other.html", *FAST]) == 2
+    assert "this run is already on the queue with other content" in capsys.readouterr().err
+    assert not Path("other.html").exists()
+
+
+def test_a_csv_file_quietly(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("my data.csv").write_text("day,x\n" + "\n".join(f"{day},{5 + day % 3 + 20 * (day > 20)}" for day in range(40)))
+    assert (
+        main(["run", "spc", "--data", "my data.csv", "--quiet", "--no-nuts", "--report", "r.html", "--speed", "0"]) == 0
+    )
+    told = capsys.readouterr()
+    assert told.out == told.err == ""
+    page = Path("r.html").read_text()
+    assert "The process changed between 20 and 21" in page
+    assert "live run spc --data &#x27;my data.csv&#x27; --seed" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data", "nowhere.csv"], "nowhere.csv: no such file, and no built-in series"),
+        (["--data", "bad.csv"], "bad.csv, line 2, column 1: 'x' is not a number"),
+        (["--column", "flow"], "--column flow: the built-in series 'nile' has one column only"),
+        (["--hazard", "2"], "--hazard: must be between 0 and 1, got 2.0"),
+        (["--phase1", "2"], "--phase1: must be at least 3 observations, got 2"),
+        (["--prior", "1,2"], "--prior 1,2: must be four numbers"),
+        (["--prior", "1,2,0,4"], "--prior: KAPPA and B must be positive and A above 0.5"),
+        (["--speed", "-1"], "--speed -1.0: must be 0 (no waiting) or a number of points a second"),
+        (["--seed", "-1"], "--seed -1: must be at least 0"),
+        (["--run", "no spaces"], "--run: run id 'no spaces'"),
+        (["--report", "no/such/folder.html"], "--report no/such/folder.html: there is no folder no/such"),
+        (["--report", "."], "--report .: this is a folder"),
+        (["--queue", "carrier-pigeon://x"], "--queue:"),
+        (["--queue", "redis://127.0.0.1:1/0"], "--queue:"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("bad.csv").write_text("1\nx\n3\n")
+    assert main(["run", "spc", "--speed", "0", "--no-nuts", *arguments]) == 2
+    told = capsys.readouterr()
+    assert words in told.err
+    assert told.err.startswith("live: ")
+    assert told.err.count("\n") == 1
+    assert not list(Path().glob("*.html"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"], ["run", "cake"], ["run", "spc", "--k", "three"], ["tail"]])
+def test_usage_errors_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+    assert "usage: live" in capsys.readouterr().err
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["run", "spc", "--help"], ["--version"]):
+        with pytest.raises(SystemExit) as error:
+            main(arguments)
+        assert error.value.code == 0
+    assert "nist-cusum" in capsys.readouterr().out
+
+
+def test_an_empty_queue_and_an_unknown_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    assert "No runs on the queue yet" in capsys.readouterr().out
+    for command in ("tail", "stop"):
+        assert main([command, "ghost"]) == 2
+        assert "ghost: no such run on the queue" in capsys.readouterr().err
+
+
+def wait_for_points(url: str, run: str, count: int) -> None:
+    end = time.monotonic() + 60
+    with livequeue.connect(url) as queue:
+        while queue.length(run) < count:
+            assert time.monotonic() < end, f"{run} has no {count} messages after a minute"
+            time.sleep(0.05)
+
+
+def test_ctrl_c_leaves_a_report_and_exit_code_130(queue_url: str) -> None:
+    process = live("run", "spc", "--queue", queue_url, "--run", "cut", "--speed", "20", "--report", "cut.html")
+    wait_for_points(queue_url, "cut", 40)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == ""
+    assert "The run was stopped after" in out
+    assert "The run was stopped after" in Path("cut.html").read_text()
+
+
+def test_ctrl_c_while_sampling_keeps_the_draws(queue_url: str) -> None:
+    process = live(
+        *["run", "spc", "--queue", queue_url, "--run", "cut", "--speed", "0", "--report", "cut.html"],
+        *["--warmup", "100", "--draws", "10000000"],
+    )
+    wait_for_points(queue_url, "cut.nuts", 2000)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == ""
+    page = Path("cut.html").read_text()
+    assert "Can the draws be trusted?" in page
+
+
+def test_tail_and_stop_from_another_terminal(queue_url: str) -> None:
+    run = live("run", "spc", "--queue", queue_url, "--run", "watched", "--speed", "20", "--no-view")
+    wait_for_points(queue_url, "watched", 5)
+    tail = live("tail", "watched", "--queue", queue_url)
+    wait_for_points(queue_url, "watched", 30)
+    assert main(["stop", "watched", "--queue", queue_url]) == 0
+    run.communicate(timeout=60)
+    assert run.returncode == 0
+    told, _ = tail.communicate(timeout=60)
+    assert tail.returncode == 0
+    lines = told.splitlines()
+    assert lines[0].startswith("run 0 spc.start/1")
+    assert len(lines) >= 30
+    assert "status=stopped" in lines[-1]
+
+
+def test_one_line_of_any_message() -> None:
+    message = {"type": "x.y/1", "part": "p", "seq": 3, "a": [1.0] * 9, "b": {"c": None}, "d": "\x1b[31m"}
+    assert line(message) == "p 3 x.y/1 a=[1 1 1 1 1 1 ...]  b={c=None}  d=?[31m"
