@@ -64,7 +64,8 @@ def test_equals_brute_force_with_missing_observations(values: list[float], hazar
 
 def test_nile() -> None:
     nile = load("nile")
-    assert nile.prior == (900, 0.01, 1, 1e4)
+    assert nile.prior is not None
+    assert list(nile.prior) == [900, 0.01, 1, 1e4]
     state = changepoint.start(nile.prior)
     recent = {}
     for label, x in zip(nile.labels, nile.values, strict=True):

@@ -67,9 +67,9 @@ def test_a_plain_listener_gets_lines(memory: livequeue.Queue) -> None:
     nile = load("nile")
     out = io.StringIO()
     settings = Settings(prior=nile.prior, num_warmup=50, num_samples=50, num_chains=2)
-    with memory.publisher("r") as sink, memory.publisher("r.nuts") as nuts_sink:
-        with View(memory, "r", Console(file=out, width=200)):
-            run(nile, settings, 1, sink, nuts_sink)
+    view = View(memory, "r", Console(file=out, width=200))
+    with memory.publisher("r") as sink, memory.publisher("r.nuts") as nuts_sink, view:
+        run(nile, settings, 1, sink, nuts_sink)
     lines = out.getvalue().splitlines()
     assert lines[0] == "nile: 100 points, seed 1"
     assert "1902: alarm: likeliest run: since 1899" in lines

@@ -18,7 +18,7 @@ section > p { color: var(--soft); margin: .2em 0 .8em; }
 .facts span { color: var(--soft); font-size: .85rem; }
 .table { overflow-x: auto; } .plot svg { width: 100%; display: block; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; min-width: 60%; }
-th, td { text-align: left; padding: 4px 18px 4px 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+th, td { text-align: left; padding: 4px 18px 4px 0; border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
 th { color: var(--soft); font-weight: 500; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--paper); padding: 10px; border-radius: 6px; }
 svg text { fill: var(--soft); font: 13px system-ui, sans-serif; }

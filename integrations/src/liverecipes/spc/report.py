@@ -217,7 +217,8 @@ def _levels(end: Message, nuts_messages: Iterable[Message]) -> str:
     else:
         words = (
             "<b>The chains do not agree well enough</b>: with little sign of one change the posterior has separate "
-            "modes, which NUTS visits out of proportion. The headline uses the exact posterior; read the NUTS column with care"
+            "modes, which NUTS visits out of proportion. The headline uses the exact posterior; read the NUTS column with "
+            "care"
         )
     parts.append(
         f"<p>{words}. {nuts['chains']} chains of {nuts['draws']} draws, {nuts['divergences']} divergences. The last "
@@ -277,8 +278,8 @@ def _about(run: str, start: Message, end: Message, command: str) -> str:
     return (
         "<section><h2>How it was made</h2><p>The probability of a change compares the model of one change, at any time "
         f"alike, with that of none, from a prior probability of {start['settings']['prior_change']:g}; it depends on "
-        "the segment prior. More than one change is for the detector above to find. The same data, settings and seed give "
-        "the same messages to the bit:</p>"
+        "the segment prior. More than one change is for the detector above to find. The same data, settings and seed "
+        "give the same messages to the bit:</p>"
         f"<pre>{escape(command)}</pre>{_table(('', ''), rows)}</section>"
     )
 
