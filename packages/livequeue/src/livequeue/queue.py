@@ -32,12 +32,12 @@ class RunInfo:
     created: float
     """The server's time when the run's first message came, seconds since 1970."""
     label: str
-    """The `label` of the run's first message, where it has one, else its type."""
+    """`label` or `model` of the run's first message, else its type."""
     parts: dict[str, int]
     """Part -> number of messages held."""
     ended: bool
     status: str
-    """"running", "ended" or "failed"; a run whose process was killed stays "running"."""
+    """What the end says ("completed", ...) or "ended"; "failed" after a failure without an end; else "running"."""
 
 
 def connect(url: str = "embedded://", *, deadline: float = 30.0) -> "Queue":
@@ -166,13 +166,14 @@ class Queue:
         created = dict(self._ask(lambda store: store.runs())).get(run)
         if created is None:
             raise KeyError(f"{self._endpoint.shown} has no run {run!r}")
-        label, status = "", "running"
+        label, status, ended = "", "running", False
         with self.subscribe(run, follow=False, parts=[RUN_PART]) as messages:
             for message in messages:
-                kind = str(message.get("type"))
-                label = label or str(message.get("label") or kind)
-                status = "ended" if is_end(kind) else "failed" if is_failure(kind) else "running"
-        return RunInfo(run, created, label, self._ask(lambda s: s.lengths(run)), status == "ended", status)
+                kind = str(message["type"])
+                label = label or str(message.get("label") or message.get("model") or kind)
+                ended = is_end(kind)
+                status = str(message.get("status") or "ended") if ended else "failed" if is_failure(kind) else "running"
+        return RunInfo(run, created, label, self._ask(lambda store: store.lengths(run)), ended, status)
 
     def length(self, run: str) -> int:
         """Return how many messages of the run are held, over all parts; 0 for an unknown run."""
