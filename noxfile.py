@@ -1,8 +1,11 @@
 # /// script
 # dependencies = ["nox[uv]>=2025.5"]
 # ///
-"""The project's chores. `nox` runs the tests; `nox -s demo` shows the first recipe; `nox -l` lists the rest."""
+"""The project's chores. `nox -s demo` shows the first recipe, `nox` runs the tests, `nox -l` lists the rest."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import nox
@@ -10,41 +13,69 @@ import nox
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
+nox.options.download_python = "never"
 
 ROOT = Path(__file__).parent
-DISTRIBUTIONS = {
+DIST = ROOT / "dist"
+FOLDERS = {
     "livequeue": ROOT / "packages" / "livequeue",
     "livenuts": ROOT / "packages" / "livenuts",
     "liverecipes": ROOT / "integrations",
 }
 SIBLINGS = {"livequeue": [], "livenuts": [], "liverecipes": ["livequeue", "livenuts"]}
-PYTHONS = ["3.11", "3.12", "3.13"]
-SOURCES = ["noxfile.py", "packages", "integrations", "property_tests", "benchmarks"]
+ALL = ["liverecipes", "livequeue", "livenuts"]
+SOURCES = ["noxfile.py", "packages", "integrations", "property_tests", "benchmarks", "docs"]
 
-# One process with one thread a chain: nested thread pools of linear algebra only get in each other's way.
+# One thread a chain: thread pools of linear algebra inside would only get in each other's way.
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def wheel(session: nox.Session, name: str) -> str:
-    """Build the wheel of one distribution and return its path."""
-    folder = Path(session.create_tmp()).resolve() / name
-    for old in folder.glob("*.whl"):
-        old.unlink()
-    session.run("python", "-m", "build", "--wheel", "--outdir", str(folder), str(DISTRIBUTIONS[name]), silent=True)
-    (path,) = folder.glob("*.whl")
-    return str(path)
+def pythons() -> list[str]:
+    """The supported Pythons of this machine; those that pyenv keeps count."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    if "PYENV_VERSION" not in os.environ and versions.is_dir():
+        kept = sorted((folder.name for folder in versions.glob("3.1[1-9].*")), key=lambda v: int(v.split(".")[1]))
+        os.environ["PYENV_VERSION"] = ":".join(kept)
+    found = []
+    for minor in range(11, 20):
+        path = shutil.which(f"python3.{minor}")
+        if path and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0:
+            found.append(f"3.{minor}")
+    return found
 
 
-def install(session: nox.Session, *names: str, extras: str = "", groups: bool = True) -> None:
-    """Install wheels of the clone, with the test group of the first one."""
-    session.install("build")
-    wheels = [wheel(session, name) for name in names]
-    wheels[0] += extras
-    pyproject = nox.project.load_toml(DISTRIBUTIONS[names[0]] / "pyproject.toml")
-    extra = nox.project.dependency_groups(pyproject, "test") if groups else ()
-    session.install(*extra, *wheels)
-    # The same version built from changed sources must replace what an earlier run installed.
-    session.install("--no-deps", "--force-reinstall", *(path.split("[")[0] for path in wheels))
+PYTHONS = pythons()
+# The peers' newest releases want Python 3.12.
+PEER_PYTHON = "3.12" if "3.12" in PYTHONS else None
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every distribution's wheel into dist/; the other sessions install from there."""
+    session.install("build", "hatchling")
+    shutil.rmtree(DIST, ignore_errors=True)
+    for folder in FOLDERS.values():
+        session.run(
+            "python", "-m", "build", "--wheel", "--no-isolation", "--outdir", str(DIST), str(folder), silent=True
+        )
+
+
+def install(session: nox.Session, *names: str, groups: bool = True, extra: tuple[str, ...] = ()) -> None:
+    """Install wheels of the clone, with the test groups of the distributions."""
+    files = [str(next(DIST.glob(f"{name}-*.whl"))) for name in names]
+    for name in names[:1] if groups else ():
+        extra += nox.project.dependency_groups(nox.project.load_toml(FOLDERS[name] / "pyproject.toml"), "test")
+    session.install(*extra, *files)
+    # The same version, built from changed sources, must replace what an earlier run installed.
+    session.install("--no-deps", "--force-reinstall", *files)
+
+
+@nox.session(default=False, requires=["wheels"])
+def demo(session: nox.Session) -> None:
+    """The first recipe, from the clone's own wheels: Bayesian process control of the Nile, live in the terminal."""
+    install(session, *ALL, groups=False)
+    arguments = session.posargs or ["--data", "nile", "--report", "report.html"]
+    session.run("live", "run", "spc", *arguments)
 
 
 ALONE = """
@@ -58,30 +89,103 @@ assert not strangers, f"{sys.argv[1]} imports {strangers}"
 """
 
 
-@nox.session(default=False)
-def demo(session: nox.Session) -> None:
-    """The first recipe, from the clone's own wheels: Bayesian process control of the Nile, live in the terminal."""
-    install(session, "liverecipes", "livequeue", "livenuts", groups=False)
-    session.run("live", "run", "spc", "--data", "nile", "--report", "report.html", *session.posargs)
-
-
-@nox.session(python="3.11" if False else None)
-@nox.parametrize("name", list(DISTRIBUTIONS), ids=list(DISTRIBUTIONS))
-def tests(session: nox.Session, name: str) -> None:
-    """Each distribution's wheel alone in a clean environment: its tests, and that it imports no sibling."""
-    run_tests(session, name)
-
-
-@nox.session(python=PYTHONS, default=False)
-@nox.parametrize("name", list(DISTRIBUTIONS), ids=list(DISTRIBUTIONS))
-def matrix(session: nox.Session, name: str) -> None:
-    """The same tests on every supported Python."""
-    run_tests(session, name)
-
-
-def run_tests(session: nox.Session, name: str) -> None:
+def run_tests(
+    session: nox.Session, name: str, *, env: dict[str, str] | None = None, select: tuple[str, ...] = ()
+) -> None:
+    """A distribution's wheel, its test group and what it depends on in a clean environment; its tests."""
     install(session, name, *SIBLINGS[name])
-    others = set(DISTRIBUTIONS) | {"livesmc2", "livebart", "livesim"}
-    strangers = others - {name, *SIBLINGS[name]}
+    strangers = {*FOLDERS, "livesmc2", "livebart", "livesim"} - {name, *SIBLINGS[name]}
     session.run("python", "-c", ALONE, name, *sorted(strangers))
-    session.run("pytest", str(DISTRIBUTIONS[name] / "tests"), *session.posargs, env=THREADS)
+    session.run("pytest", str(FOLDERS[name] / "tests"), *select, *session.posargs, env=THREADS | (env or {}))
+
+
+@nox.session(requires=["wheels"])
+@nox.parametrize("name", list(FOLDERS), ids=list(FOLDERS))
+def tests(session: nox.Session, name: str) -> None:
+    """Each distribution's tests, with its wheel alone in a clean environment; it imports no sibling."""
+    run_tests(session, name)
+
+
+@nox.session(requires=["wheels"])
+def property_tests(session: nox.Session) -> None:
+    """Laws that hold across packages, with all wheels together."""
+    install(session, *ALL)
+    session.run("pytest", "property_tests", "--ignore=property_tests/pymc", *session.posargs, env=THREADS)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Formatting and lint."""
+    session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint"))
+    session.run("ruff", "format", "--check", *SOURCES)
+    session.run("ruff", "check", *SOURCES)
+
+
+@nox.session(requires=["wheels"])
+def typing(session: nox.Session) -> None:
+    """Strict types of every package."""
+    install(session, *ALL, groups=False)
+    session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "typing"))
+    session.run("mypy", *(str(folder / "src") for folder in FOLDERS.values()))
+
+
+@nox.session(requires=["wheels"])
+def docs(session: nox.Session) -> None:
+    """Every example of the documentation runs; the schemas in docs/schema are the messages'."""
+    install(session, *ALL)
+    pages = ["README.md", "docs", *(str(folder / "README.md") for folder in FOLDERS.values())]
+    session.run("pytest", "--doctest-glob=*.md", *pages, env=THREADS)
+    session.run("pytest", "--doctest-modules", "--pyargs", *FOLDERS, env=THREADS)
+    session.run("python", "docs/make_schema.py", "--check")
+
+
+@nox.session(python=PYTHONS, default=False, requires=["wheels"])
+@nox.parametrize("name", list(FOLDERS), ids=list(FOLDERS))
+def matrix(session: nox.Session, name: str) -> None:
+    """The tests on every supported Python of this machine."""
+    run_tests(session, name)
+
+
+@nox.session(default=False, requires=["wheels"])
+def redis(session: nox.Session) -> None:
+    """The queue's contract on a real redis-server (Debian: apt install redis-server)."""
+    run_tests(session, "livequeue", env={"LIVE_REQUIRE_REDIS": "1"})
+
+
+@nox.session(default=False, requires=["wheels"])
+def fuzz(session: nox.Session) -> None:
+    """A million random and mutated payloads at the queue's decoder."""
+    run_tests(session, "livequeue", env={"LIVE_FUZZ": "1000000"}, select=("-k", "fuzz"))
+
+
+@nox.session(default=False, requires=["wheels"])
+def statistics(session: nox.Session) -> None:
+    """The long versions of the statistical tests."""
+    run_tests(session, "livenuts", env={"LIVE_LONG": "1"})
+
+
+@nox.session(python=PEER_PYTHON, default=False, requires=["wheels"])
+def parity(session: nox.Session) -> None:
+    """Log densities of the seven reference models against PyMC's."""
+    install(session, "livenuts", extra=("pymc",))
+    session.run("pytest", "property_tests/pymc", "-W", "default", *session.posargs)
+
+
+@nox.session(python=PEER_PYTHON, default=False, requires=["wheels"])
+def bench(session: nox.Session) -> None:
+    """Benchmarks against the peers, each in an environment of its own: `nox -s bench -- [nuts|messages] [options]`."""
+    which = session.posargs[:1] or ["nuts"]
+    if which == ["messages"]:
+        install(session, "livequeue", groups=False, extra=("fakeredis",))
+        session.run("python", "benchmarks/messages.py", *session.posargs[1:])
+        return
+    install(session, "livenuts", groups=False)
+    pythons = [f"livenuts={Path(session.bin) / 'python'}"]
+    for peer, requirements in {"nutpie": ["nutpie", "pymc", "numba"], "numpyro": ["numpyro"]}.items():
+        folder = Path(session.create_tmp()).resolve() / peer
+        if not folder.exists():
+            session.run("python", "-m", "venv", str(folder))
+            session.run(str(folder / "bin" / "pip"), "install", "-q", *requirements, external=True)
+        pythons.append(f"{peer}={folder / 'bin' / 'python'}")
+    arguments = [part for python in pythons for part in ("--python", python)]
+    session.run("python", "benchmarks/nuts.py", *arguments, *session.posargs[1:])

@@ -6,7 +6,8 @@ to that emitter; an unknown one fails cleanly at compile time. An argument that 
 process (jaxlib 0.10), so each is read once, into an output of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -26,9 +27,30 @@ def compile_native(function: Callable[..., Any], arguments: tuple[Any, ...]) -> 
             return jax.jit(witnessed)(*values)
 
     try:
-        compiled = jax.jit(call).lower(*arguments).compile()
+        compiled = compile_usual(call, arguments)
     except jax.errors.JaxRuntimeError as error:
         if "UNIMPLEMENTED" in str(error) or "not implemented" in str(error):
             return None
         raise
     return lambda *values: compiled(*values)[0]
+
+
+def compile_usual(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[..., Any]:
+    """The function compiled as JAX does it, for arguments of these shapes."""
+    with _kept_on_disk():
+        return jax.jit(function).lower(*arguments).compile()
+
+
+@contextmanager
+def _kept_on_disk() -> Iterator[None]:
+    """Let JAX's persistent cache, where the user has one, keep programs that compile in less than a second too."""
+    folder = "jax_compilation_cache_dir"
+    wanted = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
+    before = {name: getattr(jax.config, name) for name in wanted} if getattr(jax.config, folder) else {}
+    for name in before:
+        jax.config.update(name, wanted[name])
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)

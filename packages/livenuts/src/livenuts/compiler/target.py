@@ -16,7 +16,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from livenuts.compiler.describe import Description, describe
 from livenuts.compiler.frames import Deterministic, Evaluation, Inversion, Layout, Variable
-from livenuts.compiler.native import compile_native
+from livenuts.compiler.native import compile_native, compile_usual
 from livenuts.compiler.x64 import x64
 
 _CACHED_TARGETS = 64
@@ -226,4 +226,4 @@ def compile_constrain(target: Target, data: Any, rows: int) -> Any:
 
     arguments = (data, np.zeros((rows, target.dimension)), np.int64(0))
     with x64():
-        return compile_native(target.constrain, arguments) or jax.jit(target.constrain).lower(*arguments).compile()
+        return compile_native(target.constrain, arguments) or compile_usual(target.constrain, arguments)

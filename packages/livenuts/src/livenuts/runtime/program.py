@@ -15,7 +15,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 
 from livenuts.adaptation.estimators import ESTIMATORS
-from livenuts.compiler.native import compile_native
+from livenuts.compiler.native import compile_native, compile_usual
 from livenuts.compiler.x64 import x64
 from livenuts.runtime.iteration import MAX_WINDOWS, STATISTICS, Chain, Controls, new_chain, run
 
@@ -92,7 +92,7 @@ def build_program(closed: ClosedJaxpr, data: Any, dimension: int, metric: str, d
         step = compile_native(call, arguments) if is_native(closed, num_bytes) else None
         native = step is not None
         if step is None:
-            step = jax.jit(call).lower(*arguments).compile()
+            step = compile_usual(call, arguments)
     return Program(dimension, rows, native, step, pack, unpack)
 
 
