@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from arviz_stats.base import array_stats
-from scipy import stats
+from scipy import integrate, stats
 
 Z = 5.0
 P = 1e-7
@@ -32,13 +32,16 @@ def z_of_mean(values: np.ndarray, expected: float) -> float:
 
 
 def z_scores(draws: np.ndarray, exact: Any, *, variance: bool = True) -> dict[str, float]:
-    """z-scores of mean, variance and four quantiles of (chain, draw) values against a frozen scipy distribution.
+    """z-scores of mean, variance, spread and four quantiles of (chain, draw) values against a frozen scipy distribution.
 
-    The variance is the mean of squared deviations from the exact mean; a quantile is the mean of an indicator.
+    The variance is the mean of squared deviations from the exact mean, the spread that of absolute ones; a quantile
+    is the mean of an indicator.
     """
-    scores = {"mean": z_of_mean(draws, exact.mean())}
+    center = exact.mean()
+    spread = integrate.quad(lambda p: abs(exact.ppf(p) - center), 0.0, 1.0, points=[exact.cdf(center)])[0]
+    scores = {"mean": z_of_mean(draws, center), "spread": z_of_mean(np.abs(draws - center), spread)}
     if variance:
-        scores["variance"] = z_of_mean((draws - exact.mean()) ** 2, exact.var())
+        scores["variance"] = z_of_mean((draws - center) ** 2, exact.var())
     for probability in PROBABILITIES:
         below = (draws <= exact.ppf(probability)).astype(float)
         scores[f"below the {probability:.0%} quantile"] = z_of_mean(below, probability)

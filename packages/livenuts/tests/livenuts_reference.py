@@ -29,7 +29,7 @@ def random_bits(key: int, counter: int) -> int:
 
 
 def random_uniform(key: int, counter: int) -> float:
-    return (random_bits(key, counter) >> 11) * 2.0**-53 + 2.0**-54
+    return (random_bits(key, counter) >> 12) * 2.0**-52 + 2.0**-53
 
 
 def direction_key(key: int) -> int:

@@ -14,7 +14,7 @@ import livenuts as ln
 from livenuts import dist
 
 LEAST_ESS = 3200
-RUN: dict[str, Any] = {"num_samples": 25_000, "num_chains": 4, "progress": False}
+RUN: dict[str, Any] = {"num_samples": 80_000, "num_chains": 4, "progress": False}
 
 FAMILIES = {
     "normal": (dist.Normal(2.0, 3.0), stats.norm(2.0, 3.0)),
@@ -37,8 +37,7 @@ def univariate() -> ln.Result:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_family(univariate: ln.Result, name: str) -> None:
-    """Mean, variance and four quantiles. Student's variance at 5 degrees has a standard error (8th moment: none), so
-    its tails answer for it."""
+    """Mean, spread, variance, quantiles. (The variance of Student's t has its own test.)"""
     draws, exact = univariate.draws[name], FAMILIES[name][1]
     assert effective_sample_size((draws - exact.mean()) ** 2) > LEAST_ESS
     assert failures(z_scores(draws, exact, variance=name != "student")) == {}
@@ -63,14 +62,20 @@ def test_moments_are_kept_when_target_is_alone() -> None:
     assert result.stats["diverging"].sum() == 0
 
 
-def test_gradient_free_tails_of_a_heavy_family() -> None:
-    """Student-t with 5 degrees, alone: 400,000 draws reach its 0.01 % tails."""
+def test_heavy_tails() -> None:
+    """Student-t with 5 degrees, alone: 400,000 draws reach its 0.01 % tails.
+
+    The variance of x^2 is finite (E x^4 = 25) but its estimate is not to be trusted, so the variance is judged by
+    the exact one. Its upper tail is Pareto's: beyond 12 standard errors with probability 3e-5.
+    """
     result = ln.sample(ln.Model("heavy").rv("x", dist.StudentT(5.0, 0.0, 1.0)), seed=3, **RUN | {"num_samples": 100_000})
     draws, exact = result.draws["x"], stats.t(5.0)
     for probability in (0.0001, 0.01, 0.5, 0.99, 0.9999):
         beyond = (draws <= exact.ppf(probability)).astype(float)
         assert effective_sample_size(beyond) > LEAST_ESS
         assert abs(z_of_mean(beyond, probability)) < 5
+    standard_error = np.sqrt((25.0 - (5.0 / 3.0) ** 2) / effective_sample_size(draws**2))
+    assert -5 < ((draws**2).mean() - 5.0 / 3.0) / standard_error < 12
 
 
 def test_dirichlet() -> None:
@@ -102,7 +107,7 @@ def test_ill_conditioned_normal(metric: str) -> None:
     mean = np.arange(10.0)
     model = ln.Model(f"ill conditioned, {metric}").rv("x", dist.MultivariateNormal(mean, covariance_matrix=COVARIANCE))
     # A diagonal metric takes trees of a hundred steps here.
-    num_samples = 4_000 if metric == "diag" else 25_000
+    num_samples = 4_000 if metric == "diag" else 20_000
     result = ln.sample(model, seed=5, metric=metric, **RUN | {"num_samples": num_samples})
     x = result.draws["x"]
     exact = [stats.norm(mean[i], np.sqrt(COVARIANCE[i, i])) for i in range(10)]

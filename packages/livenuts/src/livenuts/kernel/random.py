@@ -32,8 +32,8 @@ def at(key: jax.Array, counter: jax.Array) -> jax.Array:
 
 
 def to_uniform(bits: jax.Array) -> jax.Array:
-    """Uniforms on the open interval (0, 1) from the upper 53 bits: a multiple of 2^-53 plus 2^-54."""
-    return (bits >> np.uint64(11)).astype(jnp.float64) * 2.0**-53 + 2.0**-54
+    """Uniforms on the open interval (0, 1) from the upper 52 bits: an odd multiple of 2^-53, so none rounds to 1."""
+    return (bits >> np.uint64(12)).astype(jnp.float64) * 2.0**-52 + 2.0**-53
 
 
 def uniform(key: jax.Array, counter: jax.Array) -> jax.Array:
