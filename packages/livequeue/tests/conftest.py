@@ -27,7 +27,7 @@ class RealServer:
 
     @property
     def url(self) -> str:
-        return f"unix://{self.folder}/s?socket_timeout=1"
+        return f"unix://{self.folder}/s?socket_timeout=0.5"
 
     def start(self) -> None:
         (self.folder / "s").unlink(missing_ok=True)

@@ -192,6 +192,15 @@ def test_closing_a_waiting_subscription_ends_it(queue: Queue) -> None:
     timer.join()
 
 
+def test_closing_the_queue_ends_its_subscriptions(queue: Queue) -> None:
+    other = livequeue.connect(queue.url)
+    messages = other.subscribe("r")
+    timer = threading.Timer(0.2, other.close)
+    timer.start()
+    assert list(messages) == []
+    timer.join()
+
+
 def test_the_same_messages_again_are_harmless(queue: Queue) -> None:
     messages = [start(), *(draw(i) for i in range(1200))]
     publish(queue, "r", *messages[:801])
@@ -308,6 +317,7 @@ BAD = [
     ({"x": np.array([1j])}, "an array of dtype complex128; allowed are"),
     ({"x": np.array(["a"])}, "an array of dtype <U1"),
     ({"x": np.array([None])}, "an array of dtype object"),
+    ({"x": np.ma.masked_array([1.0], [True])}, "masked array"),
     ({"x": np.complex64(1)}, "NumPy scalar of dtype complex64"),
     ({"x": np.zeros(2**20 + 1)}, "more than 8,388,608"),
     ({"x": "\ud800"}, "UTF-8"),

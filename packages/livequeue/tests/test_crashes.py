@@ -130,7 +130,7 @@ def test_a_stalled_server_during_a_write_stores_nothing_twice(real_server: Start
             sink(draw(2 * k + 1))
             sink(draw(2 * k + 2))
             sink({"type": "demo.progress/1", "part": "progress", "seq": k + 1})
-            time.sleep(1.6)  # beyond the socket's timeout of one second
+            time.sleep(0.8)  # beyond the socket's timeout of half a second
             server.send(signal.SIGCONT)
             sink.flush()
         assert stored(queue) == [0, 1, 2, 3, 4]
@@ -143,7 +143,7 @@ def test_a_debug_sleep_during_a_write_stores_nothing_twice(real_server: Start) -
         sink(draw(0))
         sink.flush()
         with redis.Redis.from_url(server.url.split("?")[0], socket_timeout=10) as client:
-            sleeper = threading.Thread(target=lambda: client.execute_command("DEBUG", "SLEEP", "1.6"))
+            sleeper = threading.Thread(target=lambda: client.execute_command("DEBUG", "SLEEP", "0.9"))
             sleeper.start()
             time.sleep(0.1)
             for i in range(1, 200):
@@ -178,6 +178,20 @@ def test_a_dead_server_ends_the_waiting_with_an_error_that_names_it(real_server:
         sink(draw(2))  # the server is back, and so is the publisher
         sink.close()
         assert stored(queue) == [0, 1, 2]
+
+
+def test_telemetry_is_no_reason_to_stop_an_engine(real_server: Start) -> None:
+    server = real_server()
+    with livequeue.connect(server.url) as queue, queue.publisher("r", deadline=0.2) as sink:
+        server.kill()
+        for i in range(10):
+            sink({"type": "demo.progress/1", "part": "progress", "seq": i})
+        sink.flush()
+        assert sink.dropped == 10
+        server.start()
+        sink({"type": "demo.progress/1", "part": "progress", "seq": 10})
+        sink.flush()
+        assert queue.length("r") == 1
 
 
 def test_a_full_buffer_makes_the_engine_wait_and_telemetry_drop(real_server: Start) -> None:

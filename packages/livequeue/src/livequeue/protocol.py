@@ -18,6 +18,9 @@ TELEMETRY_MAXLEN = 10_000
 RUN_PART = "run"
 RUNS_KEY = "live:v1:runs"
 
+READABLE = 512 << 20
+"""Bytes of the largest message that a reader takes: a server's own limit for one value."""
+
 MAX_SEQ = 2**53  # readers in other languages keep seq in a double
 _TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+/[1-9][0-9]*")
 _END = re.compile(r"[a-z0-9_.]+\.end/[0-9]+")

@@ -335,8 +335,9 @@ class Publisher:
     def _wake(self, hurry: bool) -> None:
         """See that a thread is there, and in a hurry if need be. Call it with the lock held."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=f"livequeue {self.run}", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name=f"livequeue {self.run}", daemon=True)
+            thread.start()
+            self._thread = thread
         if hurry and not self._hurry:
             self._hurry = True
             self._changed.notify_all()
@@ -364,11 +365,14 @@ class Publisher:
                 self._hurry = waiting >= _BATCH_COUNT
             started = time.monotonic()
             problem: QueueError | None = None
+            stored = False
             try:
                 with self._sending:
                     self._send(self._flight)
             except ServerUnavailable as error:
                 problem = self._still_patient(error, started)
+            except QueueFull as error:
+                problem = None if self._drop_telemetry() else error
             except QueueError as error:
                 problem = error
             except Exception as error:  # a bug must not leave flush() waiting for ever
@@ -376,8 +380,9 @@ class Publisher:
                 problem.__cause__ = error
             else:
                 self._away_since = None
+                stored = True
             with self._changed:
-                if problem is None and self._away_since is None:
+                if stored:
                     for item in self._flight:
                         (self._telemetry if item.part.telemetry else self._lossless).done += 1
                     self._flight = []
@@ -400,10 +405,20 @@ class Publisher:
         if self._away_since is None:
             self._away_since = started
         away = time.monotonic() - self._away_since
-        if away >= self._settings.deadline:
+        if away >= self._settings.deadline and not self._drop_telemetry():
             return ServerUnavailable(f"run {self.run!r}: nothing could be stored for {away:.0f} s: {error}")
         time.sleep(min(0.5, 0.02 + away / 4))
         return None
+
+    def _drop_telemetry(self) -> bool:
+        """Drop what is in flight if nothing lossless waits: telemetry is no reason to stop an engine."""
+        with self._changed:
+            if self._lossless.items or not all(item.part.telemetry for item in self._flight):
+                return False
+            self.dropped += len(self._flight)
+            self._telemetry.done += len(self._flight)
+            self._flight = []
+            return True
 
     def _hang_up(self) -> None:
         with self._changed:
@@ -539,7 +554,7 @@ def close_all(deadline: float) -> None:
         publisher._settings = publisher._settings._replace(deadline=min(deadline, publisher._settings.deadline))
         try:
             publisher.close()
-        except QueueError as error:
+        except (QueueError, RuntimeError) as error:  # RuntimeError: too late to start a thread
             print(f"livequeue: messages were not stored: {error}", file=sys.stderr)
 
 

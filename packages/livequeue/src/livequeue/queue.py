@@ -76,6 +76,7 @@ class Queue:
             self._endpoint.close()
             raise
         self._publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
+        self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         _live.add(self)
 
     def __repr__(self) -> str:
@@ -140,7 +141,7 @@ class Queue:
             timeout: seconds without any message after which the iteration ends quietly, with `ended` False.
             on_gap: called as on_gap(part, first missing seq, count) where messages of a part are missing.
         """
-        return Subscription(
+        subscription = Subscription(
             self._endpoint.open(),
             check_run(run),
             follow,
@@ -151,6 +152,8 @@ class Queue:
             on_gap,
             self._deadline,
         )
+        self._subscriptions.add(subscription)
+        return subscription
 
     def asubscribe(self, run: str, **options: Any) -> AsyncSubscription:
         """Return `subscribe` with the same options as an asynchronous iterator."""
@@ -199,16 +202,20 @@ class Queue:
         return Store(self, check_run(run))
 
     def close(self) -> None:
-        """Flush and close the queue's publishers, and leave; an embedded server ends with its last user."""
+        """Flush and close the queue's publishers, end its subscriptions, leave.
+
+        An embedded server ends with its last user.
+        """
         if self._closed:
             return
         self._closed = True
-        try:
+        with contextlib.ExitStack() as stack:  # each is closed, whatever another raises
+            stack.callback(self._endpoint.close)
+            stack.callback(self._transport.close)
+            for subscription in list(self._subscriptions):
+                stack.callback(subscription.close)
             for publisher in list(self._publishers):
-                publisher.close()
-        finally:
-            self._transport.close()
-            self._endpoint.close()
+                stack.callback(publisher.close)
 
     def __enter__(self) -> Self:
         return self
@@ -216,7 +223,11 @@ class Queue:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except QueueError:
+            if error is None:  # else the body's own error is the one to see
+                raise
 
 
 class Stop:
@@ -252,7 +263,7 @@ class Stop:
                         self._transport = self._endpoint.open()
                     self._answer = self._transport.get_stop(self.run)
                 except QueueError:
-                    pause = 5.0  # do not slow the engine by asking a server that is away
+                    pause = 30.0  # do not slow the engine by asking a server that is away
                 self._next = time.monotonic() + pause
             finally:
                 self._lock.release()

@@ -5,6 +5,7 @@ commands by itself, and a repeated XADD stores a message twice.
 """
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, Never
@@ -73,14 +74,17 @@ class ServerTransport:
         kind, settings = _connection_settings(url)
         self._connection: Any = kind(**settings)
         self._connected = False
+        self._process = os.getpid()
         # A blocking read must return well before the socket gives up.
         self._longest_block = min(2.0, 0.4 * float(settings["socket_timeout"]))
 
     # --- the connection
 
     def connect(self) -> None:
-        if self._connected:
+        if self._connected and self._process == os.getpid():
             return
+        self._connection.disconnect()  # in a forked process: the parent's socket, which redis-py leaves open there
+        self._process = os.getpid()
         if self._revive is not None:
             self._revive()
         with self._guard():

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import os
 import subprocess
-import tempfile
 import threading
 import time
 import weakref
@@ -19,11 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from .embedded import _SOCKET_PATH_MAX, _START, server_command, wait_until_ready
+from .embedded import _SOCKET_PATH_MAX, _START, private_folder, server_command, wait_until_ready
 from .errors import QueueError, ServerUnavailable
 from .server import ServerTransport
 
-_users: "weakref.WeakSet[SharedServer]" = weakref.WeakSet()
+_live: "weakref.WeakSet[SharedServer]" = weakref.WeakSet()
 
 
 class SharedServer:
@@ -40,16 +39,10 @@ class SharedServer:
         except OSError as error:
             raise QueueError(f"{url}: the folder cannot be made: {error}") from error
         self._here = threading.Lock()
+        self._closed = False
         self._users: IO[bytes] | None = None
-        with self._gate():
-            self._users = (folder / "users").open("ab")
-            fcntl.flock(self._users, fcntl.LOCK_SH)
-            try:
-                self._ensure()
-            except BaseException:
-                self._users.close()
-                raise
-        _users.add(self)
+        self._join()
+        _live.add(self)
 
     def open(self) -> ServerTransport:
         return ServerTransport(self._server_url(), self.shown, self.revive)
@@ -57,6 +50,7 @@ class SharedServer:
     def close(self) -> None:
         """Leave; the last user ends the server, which first writes everything to its file."""
         with self._here:
+            self._closed = True
             if self._users is None:
                 return
             with self._gate():
@@ -72,12 +66,24 @@ class SharedServer:
     def revive(self) -> None:
         """Start the server again if it died."""
         with self._here:
-            if self._users is None:
+            if self._closed:
                 raise QueueError(f"{self.shown}: this queue is closed")
-            if self._server_runs():
-                return  # alive; whether it answers, the caller will see
-            with self._gate():
+            if self._users is None:  # in a forked process
+                self._join()
+            elif not self._server_runs():  # alive is enough here: whether it answers, the caller will see
+                with self._gate():
+                    self._ensure()
+
+    def _join(self) -> None:
+        with self._gate():
+            users = (self._folder / "users").open("ab")
+            try:
+                fcntl.flock(users, fcntl.LOCK_SH)
                 self._ensure()
+            except BaseException:
+                users.close()
+                raise
+            self._users = users
 
     # --- with the gate held
 
@@ -125,7 +131,7 @@ class SharedServer:
             if before is not None and before.parent.is_dir() and before.parent.stat().st_uid == os.getuid():
                 socket = before
             else:
-                socket = Path(tempfile.mkdtemp(prefix="live-")) / "s"
+                socket = private_folder() / "s"
         note = self._folder / "address.new"
         note.write_text(str(socket))
         note.replace(self._folder / "address")
@@ -155,3 +161,15 @@ class SharedServer:
             socket.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 socket.parent.rmdir()
+
+
+def _after_fork() -> None:
+    """In a forked child: let go of the parent's lock; the child joins by itself if it uses the queue."""
+    for server in list(_live):
+        server._here = threading.Lock()
+        if server._users is not None:
+            server._users.close()
+            server._users = None
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from .errors import ProtocolError, ServerUnavailable
-from .protocol import RUN_PART, Message, is_end, matches, read_cursor, write_cursor
+from .protocol import READABLE, RUN_PART, Message, is_end, matches, read_cursor, write_cursor
 from .transport import Stored, Transport, patiently
 from .wire import decode
 
-_BLOCK = 1.0
+_BLOCK = 0.5
 _COUNT = 1000
 _READ_BYTES = 16 << 20  # about how much one read may bring, so that large messages do not fill memory
 
@@ -166,7 +166,7 @@ class Subscription:
             return None
         where = f"run {self.run!r}, part {part!r}, entry {entry.position}-0"
         try:
-            message = decode(entry.data)
+            message = decode(entry.data, READABLE)
         except ProtocolError as error:
             raise ProtocolError(f"{where}: {error}") from None
         if message.get("part") != part or message.get("type") != entry.kind:

@@ -98,6 +98,8 @@ def _plain(value: Any, depth: int) -> Any:
     if kind is dict:
         return _plain_dict(value, depth)
     if isinstance(value, np.ndarray):
+        if isinstance(value, np.ma.MaskedArray):
+            raise _Bad("a masked array; fill it, or send data and mask as two arrays")
         return _plain_array(value)
     if isinstance(value, np.generic):
         return _plain_scalar(value)
@@ -209,7 +211,7 @@ def _array(name: Any, shape: Any, data: bytes) -> np.ndarray[Any, Any]:
     if type(shape) is not list or len(shape) > MAX_NDIM or not all(type(n) is int and n >= 0 for n in shape):
         raise ProtocolError(f"an array of shape {_show(shape)}; it must be a list of up to {MAX_NDIM} sizes")
     # Checked with Python's integers before NumPy sees any of it: a shape of 2**40 must not allocate.
-    if math.prod(shape) * dtype.itemsize != len(data) or any(n > MAX_PAYLOAD for n in shape):
+    if math.prod(shape) * dtype.itemsize != len(data) or any(n >= 2**31 for n in shape):
         raise ProtocolError(f"an array of {name} and shape {_show(shape)} cannot have {len(data)} bytes")
     if name == "|b1" and data.translate(None, b"\0\1"):
         raise ProtocolError("an array of bool holds bytes other than 0 and 1")
