@@ -48,7 +48,7 @@ def test_a_run_from_start_to_report(capsys: pytest.CaptureFixture[str], tmp_path
     assert main(["list"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert rows[0].split() == ["RUN", "WHAT", "AGE", "MESSAGES", "STATUS"]
-    assert re.match(r"mine +spc of nile +\d+ s +102 +ended", rows[1])
+    assert re.match(r"mine +spc of nile +\d+ s +102 +completed", rows[1])
 
     assert main(["tail", "mine"]) == 0
     told = capsys.readouterr().out.splitlines()

@@ -36,6 +36,7 @@ BAD = {
     "only blank lines": ("\n \n\r\n", None, "data.csv: the file is empty"),
     "only a header": ("x\n", None, "no data below it"),
     "text in the column": ("x\n1\ntwo\n3\n", None, "data.csv, line 3, x: 'two' is not a number"),
+    "text in half of the column": ("a;b\n1;2,5\n2;x\n", None, "data.csv, line 3, b: 'x' is not a number"),
     "infinite": ("x\n1\n2\n-inf\n", None, "data.csv, line 4, x: '-inf' is infinite"),
     "infinite at the top": ("inf\n1\n", None, "data.csv, line 1, column 1: 'inf' is infinite"),
     "too large": ("1\n1e200\n", None, "line 2, column 1: '1e200' is too large"),
@@ -104,6 +105,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         load(str(tmp_path / "nowhere.csv"))
     with pytest.raises(DataError, match="cannot be read"):
         load(str(tmp_path))
+    (tmp_path / "endless.csv").write_bytes(b"1\n" * (33 << 20))
+    with pytest.raises(DataError, match="larger than 64 MiB"):
+        load(str(tmp_path / "endless.csv"))
     with pytest.raises(DataError, match="built-in"):
         load("nile", "flow")
 

@@ -80,3 +80,12 @@ def test_a_stop_keeps_the_draws(nile: tuple[FloatArray, NormalInverseGamma, Chan
         stop=lambda: sum(message["type"] == "nuts.draw/1" for message in heard[-3000:]) > 1000,
     )
     assert 0 < found.level.shape[1] < 1_000_000
+
+
+def test_two_points_have_one_position_and_no_r_hat() -> None:
+    prior = NormalInverseGamma(0, 0.01, 1, 1)
+    found = sample_levels(np.array([0.0, 1.0]), prior, num_warmup=50, num_samples=50, num_chains=2, seed=1)
+    assert found.probabilities.tolist() == [1.0]
+    assert np.isnan(estimate(found.mode)["r_hat"])
+    one_chain = sample_levels(np.array([0.0, 1.0]), prior, num_warmup=50, num_samples=50, num_chains=1, seed=1)
+    assert np.isfinite(estimate(one_chain.level[..., 0])["r_hat"])

@@ -52,10 +52,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="embedded:///folder, redis://host:6379/0, ... (default: $LIVE_QUEUE, or one a user)",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, dest="command")
 
     run = commands.add_parser("run", help="run a recipe")
-    recipes = run.add_subparsers(required=True, metavar="RECIPE")
+    recipes = run.add_subparsers(required=True, dest="recipe")
     recipe = recipes.add_parser(
         "spc", parents=[queue], help="statistical process control with a live changepoint", description=spc.DESCRIPTION
     )

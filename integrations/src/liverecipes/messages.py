@@ -64,7 +64,7 @@ class SpcEnd(TypedDict):
     type: Literal["spc.end/1"]
     part: Literal["run"]
     seq: int
-    status: Literal["complete", "stopped", "failed"]
+    status: Literal["completed", "stopped", "failed"]
     points: int
     observed: int
     """Points that are not missing."""

@@ -91,12 +91,12 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
     interrupted = threading.Event()
     with open_queue(queue_url) as queue:
         try:
-            stop_requested = queue.stop(name)
+            requests = queue.stop(name), queue.stop(name + NUTS_SUFFIX)
         except livequeue.InvalidMessage as error:
             raise BadInput(f"--run: {error}") from None
 
         def stop() -> bool:
-            return interrupted.is_set() or stop_requested()
+            return interrupted.is_set() or any(requested() for requested in requests)
 
         def wait() -> None:
             if pause:
@@ -121,9 +121,8 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
         finally:
             signal.signal(signal.SIGINT, previous or signal.SIG_DFL)
         messages = list(queue.subscribe(name, follow=False))
-        path.write_text(
-            report(name, messages, queue.subscribe(name + NUTS_SUFFIX, follow=False), command), encoding="utf-8"
-        )
+        with queue.subscribe(name + NUTS_SUFFIX, follow=False, types="nuts.draw/1") as draws:
+            path.write_text(report(name, messages, draws, command), encoding="utf-8")
     _say(console, messages, name, path, seed)
     return 130 if interrupted.is_set() else 0
 

@@ -15,6 +15,8 @@ from .conjugate import FloatArray, NormalInverseGamma
 LARGEST = 1e100
 """Larger numbers are refused: their squares leave too little room for sums."""
 
+LARGEST_FILE = 64 << 20
+
 MISSING = {"", "na", "nan", "n/a", "null", "none", "."}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
@@ -49,12 +51,15 @@ def load(name: str, column: str | None = None) -> Series:
         return BUILT_IN[name]
     path = Path(name)
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         known = ", ".join(sorted(BUILT_IN))
         raise DataError(f"{name}: no such file, and no built-in series (those are: {known})") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{name}: cannot be read: {error}") from None
+    if len(content) > LARGEST_FILE:
+        raise DataError(f"{name}: larger than {LARGEST_FILE >> 20} MiB; give the one column that is wanted")
     return parse(content, path.name, column)
 
 
@@ -186,7 +191,7 @@ def _choose(names: list[str], body: list[tuple[int, list[str]]], name: str, colu
 def _mostly_numbers(cells: list[str]) -> bool:
     """Tell a column of numbers, even one with mistakes in it that deserve an error of their own."""
     present = [cell for cell in cells if cell.lower() not in MISSING]
-    return 2 * sum(map(_readable, present)) > len(present)
+    return 0 < len(present) <= 2 * sum(map(_readable, present))
 
 
 def _counts_up(cells: list[str]) -> bool:

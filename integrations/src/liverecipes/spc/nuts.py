@@ -133,14 +133,15 @@ def estimate(draws: FloatArray) -> Estimate:
     half = draws.shape[1] // 2
     halves = [draws[0, :half], draws[0, -half:]]
     axes: Mapping[str, int] = {"chain_axis": 0, "draw_axis": 1}
-    return Estimate(
-        mean=float(draws.mean()),
-        sd=float(draws.std(ddof=1)),
-        lower=float(lower),
-        upper=float(upper),
-        mcse=float(array_stats.mcse(draws, method="mean", **axes)),
-        ess_bulk=float(array_stats.ess(draws, method="bulk", **axes)),
-        ess_tail=float(array_stats.ess(draws, method="tail", prob=(0.05, 0.95), **axes)),
-        # One chain is judged by its halves.
-        r_hat=float(array_stats.rhat(draws if len(draws) > 1 else np.stack(halves), **axes)),
-    )
+    with np.errstate(invalid="ignore", divide="ignore"):  # draws that are all equal have no R-hat
+        return Estimate(
+            mean=float(draws.mean()),
+            sd=float(draws.std(ddof=1)),
+            lower=float(lower),
+            upper=float(upper),
+            mcse=float(array_stats.mcse(draws, method="mean", **axes)),
+            ess_bulk=float(array_stats.ess(draws, method="bulk", **axes)),
+            ess_tail=float(array_stats.ess(draws, method="tail", prob=(0.05, 0.95), **axes)),
+            # One chain is judged by its halves.
+            r_hat=float(array_stats.rhat(draws if len(draws) > 1 else np.stack(halves), **axes)),
+        )

@@ -107,7 +107,7 @@ def run(
         type="spc.end/1",
         part="run",
         seq=1 if failure is None else 2,
-        status="failed" if failure is not None else "stopped" if stop() else "complete",
+        status="failed" if failure is not None else "stopped" if stop() else "completed",
         points=len(monitor.values),
         observed=len(observed),
         alarms=alarms,

@@ -205,7 +205,7 @@ def _levels(end: Message, nuts_messages: Iterable[Message]) -> str:
                 title,
                 f"{found['ess_bulk']:.0f}",
                 f"{found['ess_tail']:.0f}",
-                f"{found['r_hat']:.3f}",
+                "–" if math.isnan(found["r_hat"]) else f"{found['r_hat']:.3f}",
                 f"{found['mcse']:.2g}",
                 f"{off:+.1f}",
             ]
@@ -217,8 +217,7 @@ def _levels(end: Message, nuts_messages: Iterable[Message]) -> str:
     else:
         words = (
             "<b>The chains do not agree well enough</b>: with little sign of one change the posterior has separate "
-            "modes, which NUTS visits out of proportion. The headline uses the exact posterior; read the NUTS column with "
-            "care"
+            "modes, which NUTS visits out of proportion. The headline uses the exact posterior; mistrust NUTS here"
         )
     parts.append(
         f"<p>{words}. {nuts['chains']} chains of {nuts['draws']} draws, {nuts['divergences']} divergences. The last "
@@ -267,12 +266,15 @@ def _alarms(start: Message, points: list[Message]) -> str:
 
 
 def _about(run: str, start: Message, end: Message, command: str) -> str:
+    given = start["settings"]["prior"] is not None
     settings = {name: value for name, value in start["settings"].items() if name != "prior"}
+    if given:
+        del settings["phase_one"]
     rows = [("run", run), ("seed", str(start["seed"])), ("status", end["status"])]
     rows += [(name.replace("_", " "), str(value)) for name, value in settings.items()]
     if end["prior"] is not None:
         text = ", ".join(f"{name} {value:.6g}" for name, value in end["prior"].items())
-        rows.append(("prior of a segment", f"Normal-inverse-gamma: {text}"))
+        rows.append(("prior of a segment", f"Normal-inverse-gamma: {text} ({'given' if given else 'from phase one'})"))
     rows += [(f"version of {name}", version) for name, version in start["versions"].items()]
     rows.append(("digest of data and settings", start["digest"][:16]))
     return (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-CHANGED, UNDECIDED = 0.95, 0.2
+CHANGED, UNDECIDED = 0.95, 0.1
 """From the first probability on a change is said to have happened, from the second on it is undecided."""
 
 
@@ -18,7 +18,7 @@ def verdict(end: dict[str, Any], labels: Sequence[str], values: Sequence[float])
     """Return the answer of a run; `labels` and `values` are those of the observed points, in order."""
     change = end["change"]
     unfinished = {
-        "complete": "",
+        "completed": "",
         "stopped": f"The run was stopped after {end['points']} points. ",
         "failed": "The sampler failed. ",
     }[end["status"]]

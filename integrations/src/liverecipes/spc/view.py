@@ -1,5 +1,6 @@
 """The terminal view: a listener like any other, it knows of a run only what the queue tells it."""
 
+import contextlib
 import math
 import threading
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import livequeue
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.panel import Panel
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -199,7 +201,7 @@ class View:
         )
 
     def __enter__(self) -> "View":
-        if self._console.is_terminal:
+        if self._console.is_interactive:
             self._live.start()
         for thread in self._threads:
             thread.start()
@@ -212,15 +214,17 @@ class View:
         for reader, thread in zip(self._readers, self._threads, strict=True):
             reader.close()
             thread.join()
-        if self._console.is_terminal:
+        if self._console.is_interactive:
             self._live.stop()
 
     def _read(self, reader: livequeue.Subscription) -> None:
-        for message in reader:
-            with self._lock:
-                line = self._watch.consume(message)
-            if line and not self._console.is_terminal:
-                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        # A queue that fails is the publisher's to report: without a view the run goes on.
+        with contextlib.suppress(livequeue.QueueError):
+            for message in reader:
+                with self._lock:
+                    line = self._watch.consume(message)
+                if line and not self._console.is_interactive:
+                    self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _picture(self) -> Any:
         # Rendered here, under the lock: a message may come at any time.
@@ -235,8 +239,6 @@ class _Lines:
         self._lines = lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.segment import Segment
-
         for line in self._lines:
             yield from line
             yield Segment.line()
