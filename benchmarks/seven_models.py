@@ -89,39 +89,43 @@ def numpyro_models() -> dict[str, tuple[Callable[..., None], tuple[Any, ...]]]:
 
 
 def pymc_model(name: str) -> Any:
-    """One of the models for PyMC, with the variables' names of the NumPyro one."""
+    """One of the models for PyMC, with the variables' names of the NumPyro one.
+
+    Constants are NumPy doubles: PyTensor holds a plain 3.0 in single precision, and takes its logarithm there.
+    """
     import pymc as pm
 
     values = data()
+    real = np.float64
     with pm.Model() as model:
         if name == "simple":
-            mu, sigma = pm.Normal("mu", 0, 10), pm.Exponential("sigma", 1.0)
+            mu, sigma = pm.Normal("mu", real(0.0), real(10.0)), pm.Exponential("sigma", real(1.0))
             pm.Normal("y", mu, sigma, observed=values["simple"])
         elif name == "medium":
-            mu, sigma = pm.Normal("mu_global", 0, 10), pm.Exponential("sigma_global", 1.0)
+            mu, sigma = pm.Normal("mu_global", real(0.0), real(10.0)), pm.Exponential("sigma_global", real(1.0))
             alpha, beta = pm.Normal("alpha", mu, sigma), pm.Normal("beta", mu, sigma)
-            noise = pm.Exponential("sigma_obs", 2.0)
+            noise = pm.Exponential("sigma_obs", real(2.0))
             pm.Normal("y_a", alpha, noise, observed=values["medium"][0])
             pm.Normal("y_b", beta, noise, observed=values["medium"][1])
         elif name == "stress":
-            mu, sigma = pm.Normal("mu_pop", 0, 10), pm.Exponential("sigma_pop", 0.5)
-            group, noise = pm.Normal("group", mu, sigma, shape=3), pm.Exponential("noise", 1.0, shape=3)
+            mu, sigma = pm.Normal("mu_pop", real(0.0), real(10.0)), pm.Exponential("sigma_pop", real(0.5))
+            group, noise = pm.Normal("group", mu, sigma, shape=3), pm.Exponential("noise", real(1.0), shape=3)
             pm.Normal("y", group[:, None], noise[:, None], observed=values["stress"])
         elif name == "schools":
             y, errors = values["schools"]
-            mu, tau = pm.Normal("mu", 0, 5), pm.HalfNormal("tau", 5)
+            mu, tau = pm.Normal("mu", real(0.0), real(5.0)), pm.HalfNormal("tau", real(5.0))
             pm.Normal("y", pm.Normal("theta", mu, tau, shape=8), errors, observed=y)
         elif name == "funnel":
-            y = pm.Normal("y", 0, 3)
-            pm.Normal("x", 0, pm.math.exp(y / 2), shape=9)
+            y = pm.Normal("y", real(0.0), real(3.0))
+            pm.Normal("x", real(0.0), pm.math.exp(y / 2), shape=9)
         elif name == "logistic":
             features, labels = values["logistic"]
-            alpha, beta = pm.Normal("alpha", 0, 10), pm.Normal("beta", 0, 10, shape=20)
+            alpha, beta = pm.Normal("alpha", real(0.0), real(10.0)), pm.Normal("beta", real(0.0), real(10.0), shape=20)
             pm.Bernoulli("y", logit_p=alpha + pm.math.dot(features, beta), observed=labels)
         elif name == "sv":
-            sigma, nu = pm.Exponential("sigma", 50), pm.Exponential("nu", 0.1)
-            walk = pm.GaussianRandomWalk("s", sigma=sigma, shape=100, init_dist=pm.Normal.dist(0, sigma))
-            pm.StudentT("r", nu=nu, mu=0, sigma=pm.math.exp(walk), observed=values["sv"])
+            sigma, nu = pm.Exponential("sigma", real(50.0)), pm.Exponential("nu", real(0.1))
+            walk = pm.GaussianRandomWalk("s", sigma=sigma, shape=100, init_dist=pm.Normal.dist(real(0.0), sigma))
+            pm.StudentT("r", nu=nu, mu=real(0.0), sigma=pm.math.exp(walk), observed=values["sv"])
         else:
             raise ValueError(f"no model {name!r}; models are {', '.join(NAMES)}")
     return model
