@@ -182,7 +182,7 @@ class ServerTransport:
             )
         packed.append(b"*1\r\n$4\r\nEXEC\r\n")
         with self._guard():
-            self._connection.send_packed_command(packed)
+            self._connection.send_packed_command([b"".join(packed)])  # one system call, not one a message
             *queued, results = self._answers(len(entries) + 2)
         for answer in (*queued, results):
             if isinstance(answer, redis.RedisError):  # nothing was executed
