@@ -60,8 +60,8 @@ def entropy(seed: Any) -> int:
         value = operator.index(seed)
     except TypeError:
         value = -1
-    if isinstance(seed, bool) or value < 0:
-        raise ValueError(f"seed must be a non-negative integer or None, got {seed!r}")
+    if isinstance(seed, bool) or not 0 <= value < 2**63:
+        raise ValueError(f"seed must be an integer from 0 to 2^63 - 1, or None, got {seed!r}")
     return value
 
 
