@@ -1,0 +1,199 @@
+"""The same seed gives the same bits, however the run is watched, cut, threaded or started."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from livenuts_checks import run_threads
+
+import livenuts as ln
+from livenuts import dist, ref
+from livenuts.runtime import chain as chain_module
+
+RUN: dict[str, Any] = {"num_warmup": 120, "num_samples": 80, "num_chains": 2, "progress": False}
+
+
+def schools() -> ln.Model:
+    """Eight schools with every kind of output: vectors, constrained scalars, deterministics."""
+    return (
+        ln.Model("eight schools")
+        .data("sigma", [15, 10, 16, 11, 9, 11, 10, 18])
+        .rv("mu", dist.Normal(0, 5))
+        .rv("tau", dist.HalfNormal(5))
+        .rv("theta", dist.Normal("mu", "tau"), shape=8)
+        .rv("share", dist.Dirichlet(np.ones(3)))
+        .det("effect", ln.exp(ref("theta") / 10.0) * ref("tau"))
+        .obs("y", dist.Normal("theta", "sigma"), [28, 8, -3, 7, -1, 1, 18, 12])
+    )
+
+
+def bits(result: ln.Result) -> dict[str, str]:
+    """A digest of every array that a run made."""
+    tuning = result.tuning
+    arrays = result.draws | result.stats
+    arrays |= {"step": tuning.step_size, "mass": tuning.inverse_mass, "positions": tuning.positions}
+    return {name: hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest() for name, values in arrays.items()}
+
+
+@pytest.fixture(scope="module")
+def plain() -> ln.Result:
+    return ln.sample(schools(), seed=5, **RUN)
+
+
+def test_again(plain: ln.Result) -> None:
+    assert bits(ln.sample(schools(), seed=5, **RUN)) == bits(plain)
+
+
+def test_another_seed_differs(plain: ln.Result) -> None:
+    other = ln.sample(schools(), seed=6, **RUN)
+    assert not np.isin(other.draws["mu"], plain.draws["mu"]).any()
+    assert not np.isin(plain.draws["mu"][0], plain.draws["mu"][1]).all()
+
+
+def test_a_drawn_seed_is_kept_and_repeats() -> None:
+    first = ln.sample(schools(), **RUN)
+    assert bits(ln.sample(schools(), seed=first.seed, **RUN)) == bits(first)
+    assert ln.sample(schools(), **RUN).seed != first.seed
+
+
+def fingerprint(message: dict[str, Any]) -> tuple[Any, ...]:
+    """A message as bytes that compare."""
+    values = {name: np.asarray(value).tobytes() for name, value in message.get("values", {}).items()}
+    return (message["type"], message["part"], message["seq"], str(message.get("stats")), str(sorted(values.items())))
+
+
+def heard(**arguments: Any) -> tuple[ln.Result, dict[str, list[Any]]]:
+    messages: dict[str, list[Any]] = {}
+
+    def sink(message: dict[str, Any]) -> None:
+        if message["part"] != "progress":
+            messages.setdefault(message["part"], []).append(fingerprint(message))
+
+    return ln.sample(schools(), sink=sink, **RUN | arguments), messages
+
+
+@pytest.mark.parametrize(("first", "seconds"), [(1, 0.0), (3, 1e-5), (17, 1e-3), (10_000, 10.0)])
+def test_chunks_and_listeners_change_nothing(
+    plain: ln.Result, monkeypatch: pytest.MonkeyPatch, first: int, seconds: float
+) -> None:
+    """Chunks of one draw, of a few, and as long as they come; draws, tuning and messages are the same bits."""
+    everything = heard(seed=5)[1]
+    monkeypatch.setattr(chain_module, "_FIRST_CHUNK", first)
+    monkeypatch.setattr(chain_module, "_CHUNK_SECONDS", seconds)
+    lengths: list[int] = []
+    chunk = chain_module.ChainRun._chunk
+    monkeypatch.setattr(chain_module.ChainRun, "_chunk", lambda self, n: (lengths.append(n), chunk(self, n))[1])
+    for program in list(_programs()):
+        program.seconds_per_draw = None
+    result, messages = heard(seed=5)
+    assert max(lengths) == 1 if seconds == 0.0 else max(lengths) > 1
+    assert bits(result) == bits(plain)
+    assert messages == everything
+
+
+def test_a_chunk_in_the_key_would_show(plain: ln.Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poison: random numbers that know how draws are grouped."""
+    chunk = chain_module.ChainRun._chunk
+
+    def poisoned(self: Any, count: int) -> None:
+        self.key = np.uint64(self.key + np.uint64(1))
+        chunk(self, count)
+
+    monkeypatch.setattr(chain_module.ChainRun, "_chunk", poisoned)
+    assert bits(ln.sample(schools(), seed=5, **RUN)) != bits(plain)
+
+
+def _programs() -> Any:
+    from livenuts.compiler.target import compile_model
+
+    return compile_model(schools()).target.programs.values()
+
+
+def test_a_message_holds_the_draw(plain: ln.Result) -> None:
+    draws: dict[tuple[int, int], dict[str, Any]] = {}
+
+    def sink(message: dict[str, Any]) -> None:
+        if message["type"] == "nuts.draw/1":
+            draws[message["chain"], message["draw"]] = message
+
+    ln.sample(schools(), seed=5, sink=sink, **RUN)
+    assert len(draws) == 160
+    for (chain, draw), message in draws.items():
+        for name, values in plain.draws.items():
+            np.testing.assert_array_equal(message["values"][name], values[chain, draw])
+        for name, value in message["stats"].items():
+            assert value == plain.stats[name][chain, draw]
+
+
+def test_a_chain_does_not_know_its_neighbours(plain: ln.Result) -> None:
+    alone = ln.sample(schools(), seed=5, **RUN | {"num_chains": 1})
+    many = ln.sample(schools(), seed=5, **RUN | {"num_chains": 4})
+    for name, values in plain.draws.items():
+        np.testing.assert_array_equal(alone.draws[name][0], values[0])
+        np.testing.assert_array_equal(many.draws[name][:2], values)
+
+
+def test_runs_in_threads_do_not_meet(plain: ln.Result) -> None:
+    for result in run_threads(lambda _: ln.sample(schools(), seed=5, **RUN), 4):
+        assert bits(result) == bits(plain)
+
+
+def test_fewer_draws_are_the_first_of_more(plain: ln.Result) -> None:
+    shorter = ln.sample(schools(), seed=5, **RUN | {"num_samples": 30})
+    for name, values in shorter.draws.items():
+        np.testing.assert_array_equal(values, plain.draws[name][:, :30])
+
+
+@pytest.mark.parametrize("metric", ["diag", "dense"])
+def test_wide_models_with_short_chunks(monkeypatch: pytest.MonkeyPatch, metric: str) -> None:
+    """37 variables, so that vector instructions have remainders; a row's place in a chunk must not show."""
+    model = ln.Model("wide").rv("x", dist.Gamma(2.0, 1.0), shape=37).det("y", ln.log(ref("x")) / 3.0 + ref("x") ** 1.5)
+    run: dict[str, Any] = {"num_warmup": 60, "num_samples": 60, "num_chains": 1, "seed": 8, "progress": False}
+    whole = ln.sample(model, metric=metric, **run)
+    monkeypatch.setattr(chain_module, "_FIRST_CHUNK", 1)
+    monkeypatch.setattr(chain_module, "_CHUNK_SECONDS", 0.0)
+    assert bits(ln.sample(model, metric=metric, **run)) == bits(whole)
+
+
+SCRIPT = """
+import sys, warnings
+warnings.simplefilter("error")
+import jax
+if "{x64}": jax.config.update("jax_enable_x64", "{x64}" == "1")
+before = jax.config.jax_enable_x64, jax.numpy.ones(1).dtype
+sys.path.insert(0, {tests!r})
+import test_determinism as t
+import livenuts as ln
+result = ln.sample(t.schools(), seed=5, **t.RUN)
+assert (jax.config.jax_enable_x64, jax.numpy.ones(1).dtype) == before
+assert all(values.dtype.itemsize in (1, 8) for values in (result.draws | result.stats).values())
+for name, digest in t.bits(result).items(): print(name, digest)
+"""
+
+
+@pytest.mark.parametrize("x64", ["", "1"])
+def test_another_process_and_another_global_precision(plain: ln.Result, x64: str) -> None:
+    """The user's own setting of double precision neither matters nor changes."""
+    script = SCRIPT.format(x64=x64, tests=os.path.dirname(__file__))
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "123"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert dict(line.split() for line in done.stdout.splitlines()) == bits(plain)
+
+
+def test_single_precision_is_untouched_here(plain: ln.Result) -> None:
+    assert not jax.config.jax_enable_x64
+    assert jax.numpy.ones(1).dtype == np.float32
+    assert plain.draws["mu"].dtype == np.float64
