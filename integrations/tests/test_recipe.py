@@ -7,6 +7,7 @@ from typing import Any
 import livequeue
 import numpy as np
 import pytest
+from liverecipes.messages import TYPES
 from liverecipes.spc.conjugate import NormalInverseGamma
 from liverecipes.spc.data import Series, load
 from liverecipes.spc.recipe import Settings, run
@@ -49,6 +50,13 @@ def test_nile() -> None:
     assert sentence(found).startswith(
         "The process changed between 1898 and 1899 with probability 76%, from 1097 to 851"
     )
+
+
+def test_every_message_has_the_fields_that_its_type_declares() -> None:
+    found = messages_of(load("nist-cusum"))
+    assert {m["type"] for m in found} == TYPES.keys() - {"spc.failure/1"}
+    for message in found:
+        assert message.keys() == TYPES[message["type"]].__annotations__.keys()
 
 
 def test_nist_cusum_series_is_caught_at_once() -> None:

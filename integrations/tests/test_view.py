@@ -74,3 +74,13 @@ def test_a_plain_listener_gets_lines(memory: livequeue.Queue) -> None:
     assert lines[0] == "nile: 100 points, seed 1"
     assert "1902: alarm: likeliest run: since 1899" in lines
     assert lines[-1].startswith("NUTS completed: 100 draws")
+
+
+def test_a_terminal_gets_a_picture_that_moves(memory: livequeue.Queue) -> None:
+    nile = load("nile")
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=24, _environ={"TERM": "xterm"})
+    with memory.publisher("r") as sink, memory.publisher("r.nuts") as nuts_sink, View(memory, "r", console):
+        run(nile, Settings(prior=nile.prior, nuts=False), 1, sink, nuts_sink)
+    assert "point 100 of 100" in out.getvalue()
+    assert "1902: likeliest run: since 1899" in out.getvalue()

@@ -15,6 +15,7 @@ from . import __version__
 from .errors import BadInput
 from .queues import open_queue
 from .spc import command as spc
+from .terminal import printable
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -35,12 +36,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except livequeue.QueueError as error:
-        print(f"live: {error}", file=sys.stderr)
+        _complain(error)
         return FAILED
     except (BadInput, OSError) as error:
-        print(f"live: {error}", file=sys.stderr)
+        _complain(error)
         return BAD_INPUT
     return code
+
+
+def _complain(error: Exception) -> None:
+    print(f"live: {printable(' '.join(str(error).splitlines()))}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,7 +89,7 @@ def _list(options: argparse.Namespace, url: str) -> int:
     rows = [("RUN", "WHAT", "AGE", "MESSAGES", "STATUS")]
     for info in infos:
         age = _age(now - info.created)
-        rows.append((info.run, _printable(info.label), age, str(sum(info.parts.values())), info.status))
+        rows.append((info.run, printable(info.label), age, str(sum(info.parts.values())), info.status))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -128,7 +133,7 @@ def line(message: dict[str, Any]) -> str:
     else:
         fields = {key: value for key, value in message.items() if key not in ("type", "part", "seq")}
         body = f"{message['type']} " + "  ".join(f"{key}={_brief(value)}" for key, value in fields.items())
-    return _printable(head + body)
+    return printable(head + body)
 
 
 def _brief(value: Any) -> str:
@@ -154,11 +159,6 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
-
-
-def _printable(text: str) -> str:
-    """Keep control characters of strangers away from the terminal."""
-    return "".join(mark if mark.isprintable() else "?" for mark in text)
 
 
 def _age(seconds: float) -> str:

@@ -84,3 +84,11 @@ class SpcFailure(TypedDict):
     part: Literal["run"]
     seq: int
     error: str
+
+
+TYPES: dict[str, type] = {
+    "spc.start/1": SpcStart,
+    "spc.point/1": SpcPoint,
+    "spc.end/1": SpcEnd,
+    "spc.failure/1": SpcFailure,
+}

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ..errors import BadInput
 from ..queues import open_queue
+from ..terminal import printable
 from .conjugate import NormalInverseGamma
 from .data import BUILT_IN, Series, load
 from .recipe import NUTS_SUFFIX, Settings, run
@@ -198,7 +199,7 @@ def _say(console: Console, messages: list[dict[str, Any]], name: str, path: Path
 
     console.print()
     for text, style in ((answer.sentence, "bold"), (answer.detail, "")):
-        console.print(text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+        console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     console.print()
     for text in (
         f"report  {path.resolve()}",

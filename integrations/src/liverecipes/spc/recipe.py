@@ -18,7 +18,7 @@ from .posterior import ChangePosterior, change_posterior
 
 Sink = Callable[[dict[str, Any]], object]
 NUTS_SUFFIX = ".nuts"
-LARGEST_POSTERIOR = 64
+MOST_RUNS = 64
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Monitor:
             length, lengths, probabilities, log_evidence = seq + 1, np.array([seq + 1]), np.ones(1), 0.0
         else:
             shown = np.flatnonzero(self.runs.probabilities >= 1e-3)
-            largest = np.argsort(-self.runs.probabilities[shown], kind="stable")[:LARGEST_POSTERIOR]
+            largest = np.argsort(-self.runs.probabilities[shown], kind="stable")[:MOST_RUNS]
             shown = np.sort(shown[largest])
             lengths, probabilities = self.runs.lengths[shown], self.runs.probabilities[shown]
             length, log_evidence = int(self.runs.lengths[self.runs.most_probable]), self.runs.log_evidence

@@ -14,6 +14,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from ..terminal import printable
 from .recipe import NUTS_SUFFIX
 from .verdict import number
 
@@ -49,12 +50,12 @@ class Watch:
         kind = message["type"]
         if kind == "spc.start/1":
             self.start = message
-            return f"{message['data']['name']}: {message['data']['count']} points, seed {message['seed']}"
+            return f"{printable(message['data']['name'])}: {message['data']['count']} points, seed {message['seed']}"
         if kind == "spc.point/1":
             self.points.append(message)
             found = [(message["label"], alarm["text"]) for alarm in message["alarms"]]
             self.alarms += found
-            return "\n".join(f"{label}: alarm: {text}" for label, text in found) or None
+            return "\n".join(f"{_cut(label)}: alarm: {text}" for label, text in found) or None
         if kind == "spc.end/1":
             self.end = message
             return None
@@ -166,13 +167,16 @@ class Watch:
         return _padded(lines, rows)
 
     def _alarm_lines(self, rows: int) -> Text:
-        return _padded([f"{_cut(label)}: {text}" for label, text in self.alarms[-rows:]] or ["none so far"], rows)
+        return _padded(
+            [f"{_cut(label)}: {printable(text)}" for label, text in self.alarms[-rows:]] or ["none so far"], rows
+        )
 
     def _sampler(self) -> Text:
         if self.start and self.start["nuts"] is None:
             return _padded(["not asked for"], 4)
         if not self.chains or self.nuts_settings is None:
-            words = "compiling the model" if self.nuts_settings is not None else "begins after the last point"
+            known = self.start is not None and len(self.points) >= self.start["data"]["count"]
+            words = "compiling the model" if known else "begins after the last point"
             return _padded([words if not self.end else "did not run"], 4)
         warmup, samples = self.nuts_settings["num_warmup"], self.nuts_settings["num_samples"]
         lines = []
@@ -260,10 +264,10 @@ def _bar(share: float, width: int) -> str:
 
 
 def _cut(label: str) -> str:
-    label = "".join(mark if mark.isprintable() else "?" for mark in label)
+    label = printable(label)
     return label if len(label) <= 10 else label[:9] + "…"
 
 
 def _plain(text: str) -> str:
-    """Escape rich's markup, and keep control characters away from the terminal."""
-    return "".join(mark if mark.isprintable() else "?" for mark in text).replace("[", "\\[")
+    """Return the text as rich's markup shows it unchanged."""
+    return printable(text).replace("[", "\\[")
