@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from livenuts.compiler.captured import captured
 from livenuts.compiler.evaluate import evaluate, materialize
 from livenuts.model.builder import Model
 from livenuts.model.function import FunctionModel, running
@@ -137,7 +138,7 @@ def _function(model: FunctionModel) -> Description:
             model.function(**join(data))
 
     return Description(
-        model.name, ("function", model.function, static), arrays, statements, dict(model.coords), None, {}, ()
+        model.name, ("function", captured(model.function), static), arrays, statements, dict(model.coords), None, {}, ()
     )
 
 
@@ -151,7 +152,7 @@ def _numpyro(model: NumpyroModel) -> Description:
         with _unvalidated():
             run(frame, model.function, args, kwargs)
 
-    return Description(model.name, ("numpyro", model.function, static), arrays, statements, {}, None, {}, ())
+    return Description(model.name, ("numpyro", captured(model.function), static), arrays, statements, {}, None, {}, ())
 
 
 @contextlib.contextmanager
@@ -188,7 +189,7 @@ def _log_density(model: LogDensityModel) -> Description:
 
     key = (
         "log density",
-        model.function,
+        captured(model.function),
         structure,
         tuple((name, leaf.shape) for name, leaf in zip(names, leaves, strict=True)),
     )

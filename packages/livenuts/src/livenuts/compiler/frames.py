@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import biject_to
@@ -37,10 +38,22 @@ def _prepare(kind: str, name: str, distribution: Any, shape: tuple[int, ...] | N
     """The NumPyro distribution of a statement, expanded to its batch shape."""
     try:
         made = materialize(distribution, {})
-        return made if shape is None or tuple(made.batch_shape) == shape else made.expand(shape)
     except (ValueError, TypeError) as error:
-        wanted = "" if shape is None else f" with shape {shape}"
-        raise ValueError(f"{kind} {name!r}: {distribution}{wanted}: {error}") from error
+        raise ValueError(f"{kind} {name!r}: {distribution}: {error}") from error
+    if shape is None or tuple(made.batch_shape) == shape:
+        return made
+    batch = tuple(made.batch_shape)
+    if not _broadcasts(batch, shape):
+        raise ValueError(f"{kind} {name!r}: parameters of shape {batch} do not broadcast to shape {shape}")
+    return made.expand(shape)
+
+
+def _broadcasts(batch: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether parameters of shape `batch` can fill `shape` without growing it."""
+    try:
+        return bool(np.broadcast_shapes(batch, shape) == shape)
+    except ValueError:
+        return False
 
 
 def _check_free(name: str, distribution: Any) -> None:
@@ -57,16 +70,17 @@ def _check_free(name: str, distribution: Any) -> None:
 class Layout:
     """The frame that finds out which variables there are, and checks what can be checked without values.
 
-    `observed` maps the identity of a traced data array to its values, so that observations are checked against
-    their distribution's support.
+    `arrays` maps the identity of a traced data array to its place among the data and its values. `checks` are those
+    of observations that are such arrays, by their place: new data can pass the same door without another trace.
     """
 
-    def __init__(self, observed: Mapping[int, np.ndarray]) -> None:
+    def __init__(self, arrays: Mapping[int, tuple[int, np.ndarray]]) -> None:
         self.variables: list[Variable] = []
         self.deterministics: list[Deterministic] = []
         self.names: set[str] = set()
         self.size = 0
-        self._observed = observed
+        self.checks: list[tuple[int, Check]] = []
+        self._arrays = arrays
 
     def _claim(self, kind: str, name: str) -> None:
         if not isinstance(name, str) or not name:
@@ -94,7 +108,16 @@ class Layout:
             return self.rv(name, distribution, None, None)
         self._claim("obs", name)
         made = _prepare("obs", name, distribution, None)
-        check_observation(name, made, value, self._observed.get(id(value), value))
+        check = _check_of(name, made, tuple(jnp.shape(value)))
+        if _is_masked(made):
+            return value
+        if id(value) in self._arrays:
+            place, values = self._arrays[id(value)]
+            check(values)
+            if not _is_traced(check.support):
+                self.checks.append((place, check))
+        elif isinstance(value, (np.ndarray, np.generic, int, float)):
+            check(np.asarray(value))
         return value
 
     def det(self, name: str, value: Any, dims: tuple[str, ...] | None) -> Any:
@@ -109,36 +132,68 @@ class Layout:
         self._claim("factor", name)
 
 
-def check_observation(name: str, distribution: Any, value: Any, concrete: Any) -> None:
-    """Refuse an observation whose shape or values its distribution cannot have."""
+class Check(NamedTuple):
+    """What an observation's values must fulfil, whatever their distribution's parameters."""
+
+    name: str
+    family: str
+    support: Any
+    batch_shape: tuple[int, ...]
+
+    def __call__(self, values: np.ndarray) -> None:
+        """Refuse the first NaN, and the first value outside the support."""
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            where = [int(i) for i in np.argwhere(np.isnan(values))[0]]
+            raise ValueError(f"obs {self.name!r}: the value at {where} is NaN; leave missing observations out")
+        try:
+            inside = np.broadcast_to(np.asarray(self.support(values)), self.batch_shape)
+        except jax.errors.JAXTypeError:  # bounds that depend on variables: a start at -inf will name the variable
+            return
+        if not inside.all():
+            where = [int(i) for i in np.argwhere(~inside)[0]]
+            bad = values[tuple(where)]
+            raise ValueError(
+                f"obs {self.name!r}: the value {bad} at {where} is outside the support of {self.family}"
+                f" ({_words(self.support)})"
+            )
+
+
+def _is_traced(support: Any) -> bool:
+    """Whether a support's bounds depend on variables or data."""
+    return any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(support))
+
+
+def _words(support: Any) -> str:
+    return str(support).lstrip("_").replace("_", " ")
+
+
+def _check_of(name: str, distribution: Any, shape: tuple[int, ...]) -> Check:
+    """The check of an observation of this shape, which must be one that the distribution can have."""
     batch, event = tuple(distribution.batch_shape), tuple(distribution.event_shape)
-    shape = tuple(jnp.shape(value))
     split = len(shape) - len(event)
     if split < 0 or shape[split:] != event:
         raise ValueError(f"obs {name!r}: data of shape {shape} for events of shape {event}")
-    try:
-        joined: tuple[int, ...] | None = np.broadcast_shapes(batch, shape[:split])
-    except ValueError:
-        joined = None
-    if joined != shape[:split]:
+    if not _broadcasts(batch, shape[:split]):
         raise ValueError(
             f"obs {name!r}: the distribution has shape {batch + event}, the data {shape}: they do not match"
         )
-    if not isinstance(concrete, (np.ndarray, np.generic, int, float)):
-        return
-    values = np.asarray(concrete)
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        where = [int(i) for i in np.argwhere(np.isnan(values))[0]]
-        raise ValueError(f"obs {name!r}: the value at {where} is NaN; leave missing observations out")
-    try:
-        inside = np.broadcast_to(np.asarray(distribution.support(values)), shape[:split])
-    except Exception:  # bounds that depend on variables: a start at -inf will name the variable
-        return
-    if not inside.all():
-        where = [int(i) for i in np.argwhere(~inside)[0]]
-        bad = values[tuple(where)]
-        family = type(distribution).__name__
-        raise ValueError(f"obs {name!r}: the value {bad} at {where} is outside the support of {family}")
+    return Check(name, type(distribution).__name__, distribution.support, shape[:split])
+
+
+def observed_log_prob(distribution: Any, value: Any) -> Any:
+    """The log density of an observation, -inf outside of bounds that depend on variables.
+
+    NumPyro's own looks at bounds only while it validates, and Uniform(0, x) needs them.
+    """
+    log_prob = distribution.log_prob(value)
+    if _is_masked(distribution) or not _is_traced(distribution.support):
+        return log_prob
+    return jnp.where(distribution.support(value), log_prob, -jnp.inf)
+
+
+def _is_masked(distribution: Any) -> bool:
+    """Whether some of the observations do not count, so that their values may be anything."""
+    return hasattr(distribution, "_mask")
 
 
 class Evaluation:
@@ -167,7 +222,8 @@ class Evaluation:
     def obs(self, name: str, distribution: Any, value: Any) -> Any:
         if value is None:
             return self.rv(name, distribution, None, None)
-        self.terms[name] = jnp.sum(_prepare("obs", name, distribution, None).log_prob(value))
+        made = _prepare("obs", name, distribution, None)
+        self.terms[name] = jnp.sum(observed_log_prob(made, value))
         return value
 
     def det(self, name: str, value: Any, dims: tuple[str, ...] | None) -> Any:

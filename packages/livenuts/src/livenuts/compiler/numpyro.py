@@ -7,6 +7,8 @@ import jax
 from numpyro import handlers
 from numpyro.primitives import Messenger
 
+from livenuts.compiler.frames import observed_log_prob
+
 
 class _Statements(Messenger):  # type: ignore[misc]
     """The outermost handler: by the time a site arrives here, plates, masks and scales have had their say."""
@@ -30,7 +32,7 @@ class _Statements(Messenger):  # type: ignore[misc]
                 raise ValueError(f"sample site {name!r} is latent and scaled; scale only what is observed")
             site["value"] = self.frame.rv(name, distribution, None, None)
         elif tuple(distribution.event_shape) == (0,) or scale is not None:  # the first is numpyro.factor's Unit
-            log_prob = distribution.log_prob(site["value"])
+            log_prob = observed_log_prob(distribution, site["value"])
             self.frame.factor(name, log_prob if scale is None else scale * log_prob)
         else:
             self.frame.obs(name, distribution, site["value"])

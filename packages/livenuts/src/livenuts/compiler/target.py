@@ -35,6 +35,7 @@ class Target:
         self.outputs: tuple[Variable | Deterministic, ...] = (*self.variables, *self.deterministics)
         """What a draw holds, in order."""
         self.dimension = layout.size
+        self._checks = layout.checks
         self._by_name = {variable.name: variable for variable in self.variables}
         self.closed = self._trace(description)
         """(data leaves..., position) -> (log density, gradient), as a JAX program."""
@@ -84,6 +85,12 @@ class Target:
     def names(self) -> list[str]:
         """Variables, then deterministics."""
         return [item.name for item in self.outputs]
+
+    def check(self, data: Any) -> None:
+        """Let new data for the compiled code pass the door that the first data passed."""
+        leaves = jax.tree.leaves(data)
+        for place, check in self._checks:
+            check(leaves[place])
 
     def width(self) -> int:
         """Numbers a draw takes, the larger of unconstrained and constrained."""
@@ -155,9 +162,8 @@ def _lay_out(description: Description) -> Layout:
     layouts = []
 
     def trace(data: Any) -> None:
-        concrete = jax.tree.leaves(description.data)
-        observed = {id(traced): value for traced, value in zip(jax.tree.leaves(data), concrete, strict=True)}
-        layout = Layout(observed)
+        pairs = zip(jax.tree.leaves(data), jax.tree.leaves(description.data), strict=True)
+        layout = Layout({id(traced): (place, values) for place, (traced, values) in enumerate(pairs)})
         description.statements(layout, data)
         layouts.append(layout)
 
@@ -202,14 +208,9 @@ def compile_model(model: Any) -> Bound:
             while len(_targets) > _CACHED_TARGETS:
                 _targets.popitem(last=False)
         else:
-            _check_observations(description)
+            _targets[key].check(description.data)
         _targets.move_to_end(key)
         return Bound(_targets[key], description)
-
-
-def _check_observations(description: Description) -> None:
-    """New data for compiled code pass the same door as the first."""
-    _lay_out(description)
 
 
 def _with_constants(description: Description) -> tuple[Description, Hashable]:
