@@ -7,6 +7,7 @@ commands by itself, and a repeated XADD stores a message twice.
 import contextlib
 import os
 import re
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Never
 
@@ -73,6 +74,8 @@ class ServerTransport:
         self._revive = revive
         kind, settings = _connection_settings(url)
         self._connection: Any = kind(**settings)
+        # Whoever forgets to close a transport leaves no open socket behind.
+        weakref.finalize(self, _disconnect, self._connection).atexit = False
         self._connected = False
         self._process = os.getpid()
         # A blocking read must return well before the socket gives up.
@@ -106,8 +109,7 @@ class ServerTransport:
 
     def close(self) -> None:
         self._connected = False
-        with contextlib.suppress(redis.RedisError, OSError):
-            self._connection.disconnect()
+        _disconnect(self._connection)
 
     @contextlib.contextmanager
     def _guard(self) -> Any:
@@ -279,6 +281,11 @@ class ServerTransport:
 
     def store_keys(self, run: str) -> list[str]:
         return sorted(key.decode() for key in self._call("HKEYS", store_key(run)))
+
+
+def _disconnect(connection: Any) -> None:
+    with contextlib.suppress(redis.RedisError, OSError):
+        connection.disconnect()
 
 
 def _xadd_head(run: str, part: str, kind: str, maxlen: int | None) -> tuple[bytes, bytes]:
