@@ -75,7 +75,8 @@ def demo(session: nox.Session) -> None:
     """The first recipe, from the clone's own wheels: Bayesian process control of the Nile, live in the terminal."""
     install(session, *ALL, groups=False)
     arguments = session.posargs or ["--data", "nile", "--report", "report.html"]
-    session.run("live", "run", "spc", *arguments)
+    program = Path(session.bin).relative_to(ROOT) / "live"
+    session.run("live", "run", "spc", *arguments, env={"LIVE_PROGRAM": str(program)})
 
 
 ALONE = """

@@ -1,6 +1,7 @@
 """`live run spc`: read the data, run the recipe on the queue, show it, write the report."""
 
 import argparse
+import os
 import re
 import secrets
 import shlex
@@ -201,13 +202,14 @@ def _say(console: Console, messages: list[dict[str, Any]], name: str, path: Path
     for text, style in ((answer.sentence, "bold"), (answer.detail, "")):
         console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     console.print()
+    live = os.environ.get("LIVE_PROGRAM", "live")  # where the command is, if not on the path of who will type it
     for text in (
         f"report  {path.resolve()}",
         f"run     {name}; seed {seed}",
         f"sampler {name}{NUTS_SUFFIX}" if end["nuts"] is not None else "",
-        "next    live list",
-        f"        live tail {name}",
-        "        live run spc --data yours.csv",
+        f"next    {live} list",
+        f"        {live} tail {name}",
+        f"        {live} run spc --data yours.csv",
     ):
         if text:
             console.print(text, markup=False, highlight=False, soft_wrap=True)
