@@ -4,8 +4,10 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 
 FOLDER = Path(__file__).parent / "schema"
 MODULES = ("livenuts.messages", "liverecipes.messages")
@@ -16,9 +18,19 @@ def schemas() -> dict[str, str]:
     texts = {}
     for module in MODULES:
         for name, form in importlib.import_module(module).TYPES.items():
-            schema = msgspec.json.schema(form)
+            schema = msgspec.json.schema(form, schema_hook=_array)
             texts[name.replace("/", "-") + ".json"] = json.dumps({"title": name} | schema, indent=2) + "\n"
     return texts
+
+
+def _array(form: type) -> dict[str, Any]:
+    """The schema of a NumPy array, as docs/protocol.md writes it; the bytes are base64 in JSON."""
+    if form is not np.ndarray:
+        raise NotImplementedError(form)
+    data = {"type": "string", "contentEncoding": "base64"}
+    shape = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+    fields = {"dtype": {"type": "string"}, "shape": shape, "data": data}
+    return {"type": "object", "properties": fields, "required": list(fields)}
 
 
 def main() -> int:
