@@ -109,7 +109,11 @@ class Target:
             shape = self._by_name[name].shape
             if np.shape(value) != shape:
                 raise ValueError(f"init {name!r}: expected shape {shape}, got {np.shape(value)}")
-            if not np.isfinite(np.asarray(value, float)).all():
+            try:
+                finite = np.isfinite(np.asarray(value, float)).all()
+            except (TypeError, ValueError):
+                raise ValueError(f"init {name!r}: expected numbers, got {value!r:.60}") from None
+            if not finite:
                 raise ValueError(f"init {name!r}: values must be finite, got {np.asarray(value)!r:.60}")
 
         def check(name: str, distribution: Any, value: Any) -> None:

@@ -92,6 +92,9 @@ def sample(
         raise TypeError(f"warm_start takes a result or its tuning, got {warm_start!r:.60}")
     if tuning is not None and init is not None:
         raise ValueError("init and warm_start both give starting positions: leave one out")
+    for name, called in (("sink", sink), ("stop", stop)):
+        if called is not None and not callable(called):
+            raise TypeError(f"{name} must be callable, got {called!r:.60}")
 
     began = time.perf_counter()
     bound = compile_model(model)

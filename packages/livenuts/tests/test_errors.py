@@ -1,0 +1,248 @@
+"""What cannot be right is refused at the door, by an error that names the thing, its value and what would be right."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as nd
+import pytest
+
+import livenuts as ln
+from livenuts import dist, ref
+from livenuts.runtime.chain import StartError
+
+SHORT: dict[str, Any] = {"num_warmup": 5, "num_samples": 5, "num_chains": 1, "seed": 1, "progress": False}
+
+
+def model() -> ln.Model:
+    return ln.Model("m")
+
+
+def normal() -> ln.Model:
+    return model().rv("x", dist.Normal(0, 1))
+
+
+def positive() -> ln.Model:
+    return model().rv("x", dist.HalfNormal(1))
+
+
+def sample(what: Any, **arguments: Any) -> ln.Result:
+    return ln.sample(what, **SHORT | arguments)
+
+
+def observed(family: Any, values: Any) -> Callable[[], Any]:
+    return lambda: sample(positive().obs("y", family, values))
+
+
+@ln.model
+def in_a_function(y: Any) -> None:
+    ln.obs("y", dist.Normal(ln.rv("mu", dist.Normal(0, 1)), 1.0), y)
+
+
+def in_numpyro(y: Any) -> None:
+    numpyro.sample("y", nd.Exponential(numpyro.sample("rate", nd.HalfNormal(1))), obs=y)
+
+
+EIGHT = np.arange(8.0)
+NAN = float("nan")
+
+# What is done wrong, the error's type, and words that its message must hold.
+BUILDING = [
+    (lambda: model().rv("x", dist.Normal("mu", 1)), ValueError, ["'x'", "unknown 'mu'"]),
+    (lambda: normal().det("z", ref("x") + ref("nu")), ValueError, ["det 'z'", "unknown 'nu'", "known are: x"]),
+    (lambda: normal().factor("f", "nu"), ValueError, ["factor 'f'", "unknown 'nu'"]),
+    (lambda: normal().rv("x", dist.Normal(0, 1)), ValueError, ["rv 'x'", "already has", "unique"]),
+    (lambda: model().data("x", 1).rv("x", dist.Normal(0, 1)), ValueError, ["rv 'x'", "already has", "unique"]),
+    (lambda: model().rv("", dist.Normal(0, 1)), ValueError, ["non-empty string", "''"]),
+    (lambda: ln.Model(""), ValueError, ["non-empty string", "''"]),
+    (lambda: model().rv("x", 3), TypeError, ["rv 'x'", "distribution", "got 3"]),
+    (lambda: model().obs("y", 3, 2), TypeError, ["obs 'y'", "distribution", "got 3"]),
+    (lambda: model().rv("x", dist.Normal(0, 1), shape=0), ValueError, ["rv 'x'", "positive integers", "got 0"]),
+    (lambda: model().rv("x", dist.Normal(0, 1), dims="h"), ValueError, ["rv 'x'", "'h'", "coords"]),
+    (
+        lambda: ln.Model(coords={"g": [1, 2]}).rv("x", dist.Normal(0, 1), shape=3, dims="g"),
+        ValueError,
+        ["rv 'x'", "'g'", "2 coords", "length 3"],
+    ),
+    (lambda: model().data("a", ["u"]), TypeError, ["data 'a'", "expected numbers", "'u'"]),
+    (lambda: model().data("a", []), ValueError, ["data 'a'", "no values"]),
+    (lambda: model().data("a", [[1, 2], [3]]), ValueError, ["data 'a'", "inhomogeneous"]),
+    (lambda: normal().obs("y", dist.Normal("x", 1), "z"), ValueError, ["obs 'y'", "no data 'z'"]),
+    (lambda: normal().obs("y", dist.Normal("x", 1), [1, NAN]), ValueError, ["obs 'y'", "[1]", "NaN", "leave missing"]),
+    (lambda: model().data("a", 1).with_data(b=1), ValueError, ["'b'", "it has a"]),
+    (
+        lambda: normal().obs("y", dist.Normal("x", 1), 1.0).with_data(y=NAN),
+        ValueError,
+        ["obs 'y'", "NaN"],
+    ),
+    (lambda: dist.Normal(0, scal=1), TypeError, ["dist.Normal", "'scal'", "loc, scale"]),
+    (lambda: dist.Normal(0, loc=1), TypeError, ["dist.Normal", "'loc'", "twice"]),
+    (lambda: dist.Normal(0, 1, 2), TypeError, ["dist.Normal", "at most 2", "loc, scale"]),
+    (lambda: dist.Gamma(), TypeError, ["dist.Gamma", "needs concentration"]),
+    (lambda: dist.Normall(0, 1), AttributeError, ["'Normall'", "did you mean Normal"]),
+    (lambda: ln.no_such_function, AttributeError, ["'no_such_function'"]),
+    (lambda: ref(3), ValueError, ["name of a variable", "got 3"]),
+    (lambda: bool(ref("x") > 1), TypeError, ["(x > 1)", "ln.where"]),
+    (lambda: list(ref("x")), TypeError, ["x", "index it"]),
+    (lambda: ref("x") + object(), TypeError, ["numbers", "object"]),
+    (lambda: ln.rv("x", dist.Normal(0, 1)), RuntimeError, ["'x'", "outside of a model", "@ln.model"]),
+    (lambda: ln.from_logdensity(3, 1.0), TypeError, ["from_logdensity", "got 3"]),  # type: ignore[arg-type]
+    (lambda: ln.from_numpyro(3), TypeError, ["from_numpyro", "got 3"]),  # type: ignore[arg-type]
+]
+
+COMPILING = [
+    (lambda: sample(3), TypeError, ["expected a model", "got 3"]),
+    (lambda: sample(lambda x: x), TypeError, ["expected a model", "from_logdensity or from_numpyro"]),
+    (lambda: sample(in_a_function), TypeError, ["expected a model", "called with its data"]),
+    (lambda: sample(model()), ValueError, ["'m'", "no free variable"]),
+    (lambda: sample(model().obs("y", dist.Normal(0, 1), 1.0)), ValueError, ["'m'", "no free variable"]),
+    (lambda: sample(model().rv("k", dist.Poisson(3))), ValueError, ["'k'", "discrete", "Poisson", "Mixture"]),
+    (
+        lambda: sample(ln.from_numpyro(lambda: numpyro.sample("k", nd.Bernoulli(0.5)))),
+        ValueError,
+        ["'k'", "discrete", "Bernoulli"],
+    ),
+    (lambda: sample(ln.from_numpyro(lambda: numpyro.param("k", 0.5))), ValueError, ["'k'", "numpyro.sample"]),
+    # Shapes.
+    (
+        lambda: sample(model().data("s", EIGHT + 1).rv("x", dist.Normal(0, "s"), shape=3)),
+        ValueError,
+        ["rv 'x'", "(8,)", "(3,)"],
+    ),
+    (
+        lambda: sample(model().data("a", EIGHT).rv("x", dist.Normal(0, 1), shape=3).det("z", ref("a") + ref("x"))),
+        ValueError,
+        ["det 'z'", "(a + x)", "(8,)", "(3,)"],
+    ),
+    (
+        # The pair that broadcasts to (8, 8) in silence.
+        lambda: sample(model().rv("x", dist.Normal(0, 1), shape=8).obs("y", dist.Normal("x", 1), EIGHT[:, None])),
+        ValueError,
+        ["obs 'y'", "(8,)", "(8, 1)"],
+    ),
+    (
+        lambda: sample(model().rv("x", dist.Normal(0, 1), shape=3).obs("y", dist.Normal("x", 1), EIGHT)),
+        ValueError,
+        ["obs 'y'", "(3,)", "(8,)"],
+    ),
+    (
+        lambda: sample(model().rv("x", dist.Normal(0, 1), shape=3).obs("y", dist.Normal("x", 1), 1.0)),
+        ValueError,
+        ["obs 'y'", "(3,)", "()"],
+    ),
+    # Data outside of their support.
+    (observed(dist.Exponential("x"), [1.0, -2.0]), ValueError, ["obs 'y'", "-2.0", "[1]", "support", "Exponential"]),
+    (observed(dist.Binomial(10, 0.5), 11), ValueError, ["obs 'y'", "11", "support", "Binomial"]),
+    (observed(dist.Poisson("x"), [1, 2.5]), ValueError, ["obs 'y'", "2.5", "[1]", "support", "Poisson"]),
+    (observed(dist.Normal("x", 1), [1.0, np.inf]), ValueError, ["obs 'y'", "inf", "[1]", "support"]),
+    (lambda: sample(in_a_function(np.array([1.0, NAN]))), ValueError, ["obs 'y'", "[1]", "NaN"]),
+    (lambda: sample(ln.from_numpyro(in_numpyro, np.array([1.0, -3.0]))), ValueError, ["obs 'y'", "-3.0", "[1]"]),
+    (lambda: sample(ln.from_numpyro(in_numpyro, np.array([NAN]))), ValueError, ["obs 'y'", "[0]", "NaN"]),
+    # Log densities.
+    (lambda: sample(ln.from_logdensity(lambda x: -(x**2), np.zeros(3))), ValueError, ["scalar", "(3,)"]),
+    (lambda: sample(ln.from_logdensity(lambda x: 0.0, {})), ValueError, ["position", "no arrays"]),
+    (lambda: sample(ln.from_logdensity(lambda x: -(x**2), NAN)), ValueError, ["'x'", "finite", "nan"]),
+]
+
+STARTING = [
+    (lambda: sample(normal().factor("f", ln.log(-1.0 - ref("x") ** 2))), StartError, ["'f'", "nan", "100 random"]),
+    (lambda: sample(model().rv("x", dist.Normal(0, -1.0))), StartError, ["'x'", "nan"]),
+    # A support that depends on a variable is only known where the chain starts.
+    (observed(dist.Uniform(0, "x"), [1, 100.5]), StartError, ["'y'", "-inf", "init="]),
+    (lambda: sample(ln.from_logdensity(jnp.log, -1.0)), StartError, ["log density", "nan", "starting position"]),
+    (lambda: sample(normal().factor("f", ln.sqrt(ref("x") * 0.0))), StartError, ["gradient", "'x'"]),
+    (lambda: sample(positive(), init={"x": -1.0}), ValueError, ["init 'x'", "-1.", "outside", "HalfNormal"]),
+    (lambda: sample(positive(), init={"x": [1.0, 2.0]}), ValueError, ["init 'x'", "expected shape ()", "(2,)"]),
+    (lambda: sample(positive(), init={"z": 1.0}), ValueError, ["no variable 'z'", "it has x"]),
+    (lambda: sample(positive(), init={"x": NAN}), ValueError, ["init 'x'", "finite", "nan"]),
+    (lambda: sample(positive(), init={"x": "a"}), ValueError, ["init 'x'", "numbers", "'a'"]),
+    (lambda: sample(positive(), init="x"), ValueError, ["init", "mapping", "'x'"]),
+    (lambda: sample(positive(), init=[{}, {}]), ValueError, ["init", "1 chains", "[{}, {}]"]),
+]
+
+SETTINGS = [
+    ({"num_warmup": -1}, ValueError, ["num_warmup", "at least 0", "-1"]),
+    ({"num_samples": 2.5}, ValueError, ["num_samples", "integer", "2.5"]),
+    ({"num_samples": "9"}, ValueError, ["num_samples", "integer", "'9'"]),
+    ({"num_chains": 0}, ValueError, ["num_chains", "at least 1", "0"]),
+    ({"num_chains": True}, ValueError, ["num_chains", "integer", "True"]),
+    ({"num_warmup": 0, "num_samples": 0}, ValueError, ["num_warmup", "num_samples", "nothing to do"]),
+    ({"target_accept": 0}, ValueError, ["target_accept", "between 0 and 1", "0"]),
+    ({"target_accept": 1.0}, ValueError, ["target_accept", "between 0 and 1", "1.0"]),
+    ({"target_accept": NAN}, ValueError, ["target_accept", "between 0 and 1", "nan"]),
+    ({"target_accept": "high"}, ValueError, ["target_accept", "between 0 and 1", "'high'"]),
+    ({"max_tree_depth": 0}, ValueError, ["max_tree_depth", "at least 1", "0"]),
+    ({"max_tree_depth": 25}, ValueError, ["max_tree_depth", "at most 20", "25"]),
+    ({"metric": "full"}, ValueError, ["metric", "auto, diag, dense", "'full'"]),
+    ({"seed": -1}, ValueError, ["seed", "integer", "-1"]),
+    ({"seed": 1.5}, ValueError, ["seed", "integer", "1.5"]),
+    ({"seed": True}, ValueError, ["seed", "integer", "True"]),
+    ({"warm_start": 3}, TypeError, ["warm_start", "result", "3"]),
+    ({"sink": 3}, TypeError, ["sink", "callable", "3"]),
+    ({"stop": 3}, TypeError, ["stop", "callable", "3"]),
+]
+
+
+def refuse(action: Callable[[], Any], kind: type[Exception], words: list[str]) -> None:
+    with pytest.raises(kind) as caught:
+        action()
+    message = str(caught.value)
+    missing = [word for word in words if word not in message]
+    assert not missing, message
+
+
+@pytest.mark.parametrize(("action", "kind", "words"), BUILDING)
+def test_building(action: Callable[[], Any], kind: type[Exception], words: list[str]) -> None:
+    refuse(action, kind, words)
+
+
+@pytest.mark.parametrize(("action", "kind", "words"), COMPILING)
+def test_compiling(action: Callable[[], Any], kind: type[Exception], words: list[str]) -> None:
+    refuse(action, kind, words)
+
+
+@pytest.mark.parametrize(("action", "kind", "words"), STARTING)
+def test_starting(action: Callable[[], Any], kind: type[Exception], words: list[str]) -> None:
+    refuse(action, kind, words)
+
+
+@pytest.mark.parametrize(("arguments", "kind", "words"), SETTINGS)
+def test_settings(arguments: dict[str, Any], kind: type[Exception], words: list[str]) -> None:
+    refuse(lambda: sample(normal(), **arguments), kind, words)
+
+
+def test_new_data_for_compiled_code_pass_the_same_door() -> None:
+    rate = positive().obs("y", dist.Exponential("x"), [1.0, 2.0])
+    sample(rate)
+    refuse(lambda: sample(rate.with_data(y=[1.0, -1.0])), ValueError, ["obs 'y'", "-1.0", "[1]", "support"])
+    sample(ln.from_numpyro(in_numpyro, np.array([1.0, 3.0])))
+    refuse(lambda: sample(ln.from_numpyro(in_numpyro, np.array([1.0, NAN]))), ValueError, ["obs 'y'", "[1]", "NaN"])
+
+
+def test_a_tuning_of_another_model_is_refused() -> None:
+    two = sample(model().rv("x", dist.Normal(0, 1), shape=2))
+    refuse(lambda: sample(normal(), warm_start=two), ValueError, ["warm_start", "2 unconstrained", "has 1"])
+    one = sample(normal())
+    refuse(lambda: sample(normal(), warm_start=one, metric="dense"), ValueError, ["warm_start", "'diag'", "'dense'"])
+    refuse(lambda: sample(normal(), warm_start=one, init={"x": 0.0}), ValueError, ["init", "warm_start", "leave one"])
+    refuse(lambda: ln.Tuning.from_json("{}"), ValueError, ["not a livenuts tuning"])
+
+
+def test_captured_single_precision_is_said_aloud() -> None:
+    """An array made outside the model, in the user's single precision, has lost its digits already."""
+    captured = jnp.ones(3) * 1.1
+    with pytest.warns(UserWarning, match="captures float32"):
+        sample(ln.from_logdensity(lambda x: -jnp.sum((x - captured) ** 2), np.zeros(3)))
+    precise = np.ones(3) * 1.1
+    sample(ln.from_logdensity(lambda x: -jnp.sum((x - precise) ** 2), np.zeros(3)))  # no warning: they are errors here
+
+
+def test_nothing_is_compiled_for_bad_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    from livenuts.runtime import sampling
+
+    monkeypatch.setattr(sampling, "compile_model", lambda _: pytest.fail("compiled"))
+    for arguments, kind, _ in SETTINGS:
+        with pytest.raises(kind):
+            sample(normal(), **arguments)
