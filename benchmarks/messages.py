@@ -1,17 +1,10 @@
 """Messages a second of each store, for a draw of ten numbers: published, read, and what the publisher's caller pays.
 
-    python benchmarks/queue.py [--messages 50000] [--repeats 5] [--write]
+    python benchmarks/messages.py [--messages 50000] [--repeats 5] [--write]
 
-Prints a markdown table; --write puts it into benchmarks/results/queue.md. Publishing ends when `flush` returns, so that
+Prints a markdown table; --write puts it into benchmarks/results/messages.md. Publishing ends when `flush` returns, so that
 every message is stored. The stores take turns, so that a slow minute of the machine hits all of them.
 """
-
-# ruff: noqa: E402
-import sys
-from pathlib import Path
-
-# This file is called like a module of the standard library, which must stay the one that others import.
-sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != Path(__file__).resolve().parent]
 
 import argparse
 import contextlib
@@ -25,13 +18,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import livequeue
 import numpy as np
 from livequeue.embedded import find_server
 
-RESULTS = Path(__file__).parent / "results" / "queue.md"
+RESULTS = Path(__file__).parent / "results" / "messages.md"
 
 
 class Timing(NamedTuple):
@@ -123,7 +117,7 @@ def table(timings: dict[str, list[Timing]], count: int) -> str:
         "# The queue: messages a second",
         "",
         f"{count:,} draws of 10 numbers and 5 statistics, one publishing process; medians of {repeats} interleaved",
-        "runs (smallest to largest). `benchmarks/queue.py` made this table.",
+        "runs (smallest to largest). `benchmarks/messages.py` made this table.",
         "",
         "| store | published / s | microseconds a message in the sink's call | read / s |",
         "|---|---|---|---|",
