@@ -2,8 +2,8 @@
 
     python benchmarks/messages.py [--messages 50000] [--repeats 5] [--write]
 
-Prints a markdown table; --write puts it into benchmarks/results/messages.md. Publishing ends when `flush` returns, so that
-every message is stored. The stores take turns, so that a slow minute of the machine hits all of them.
+Prints a markdown table; --write puts it into benchmarks/results/messages.md. Publishing ends when `flush` returns,
+so that every message is stored. The stores take turns, so that a slow minute of the machine hits all of them.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import platform
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time

@@ -130,8 +130,7 @@ def report(found: Any, versions: Any, peers: list[str], options: argparse.Namesp
         "; ".join(
             f"{sampler}: {', '.join(f'{k} {v}' for k, v in parts.items())}" for sampler, parts in versions.items()
         ),
-        f"on {os.cpu_count()} cores. Settings: target_accept 0.8, max_tree_depth 10, diagonal metric, float64; "
-        "the rest default.",
+        f"on {os.cpu_count()} cores. target_accept 0.8, max_tree_depth 10, diagonal metric, float64; the rest default.",
         "",
     ]
     for title, key, better in (

@@ -22,7 +22,8 @@ Run = Callable[[Callable[[Message], Any], int], Any]
 
 
 def nuts(sink: Callable[[Message], Any], seed: int) -> Any:
-    model = ln.Model("pair").rv("a", dist.Normal(0, 1)).rv("b", dist.Normal("a", 1), shape=2).det("c", ln.exp(ln.ref("a")))
+    model = ln.Model("pair").rv("a", dist.Normal(0, 1)).rv("b", dist.Normal("a", 1), shape=2)
+    model.det("c", ln.exp(ln.ref("a")))
     return ln.sample(model, num_warmup=60, num_samples=40, num_chains=2, seed=seed, sink=sink, progress=False)
 
 
