@@ -1,5 +1,6 @@
 """What the tests of livenuts share: the marker `long`, and the modules beside this file."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -11,10 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # livenuts_checks, livenuts_refe
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     # Another package's tests, run in the same session, may offer it too.
-    try:
+    with contextlib.suppress(ValueError):
         parser.addoption("--long", action="store_true", help="run the tests marked long too (or LIVE_LONG=1)")
-    except ValueError:
-        pass
 
 
 def pytest_configure(config: pytest.Config) -> None:

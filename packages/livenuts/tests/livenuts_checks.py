@@ -32,7 +32,7 @@ def z_of_mean(values: np.ndarray, expected: float) -> float:
 
 
 def z_scores(draws: np.ndarray, exact: Any, *, variance: bool = True) -> dict[str, float]:
-    """z-scores of mean, variance, spread and four quantiles of (chain, draw) values against a frozen scipy distribution.
+    """z-scores of mean, variance, spread and quantiles of (chain, draw) values against a frozen SciPy distribution.
 
     The variance is the mean of squared deviations from the exact mean, the spread that of absolute ones; a quantile
     is the mean of an indicator.

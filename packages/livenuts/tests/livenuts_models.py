@@ -4,13 +4,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import livenuts as ln
 import numpy as np
 import numpyro
 import numpyro.distributions as nd
-from scipy import stats
-
-import livenuts as ln
 from livenuts import dist, ref
+from scipy import stats
 
 
 def reference_data() -> dict[str, np.ndarray]:

@@ -98,9 +98,7 @@ class RecursiveNUTS:
 
     def turning(self, left: list[Leaf], right: list[Leaf]) -> bool:
         """Of two neighbouring halves: the whole, and each half with the nearest leaf of the other."""
-        return (
-            self.turns(left[0], right[-1]) or self.turns(left[0], right[0]) or self.turns(left[-1], right[-1])
-        )
+        return self.turns(left[0], right[-1]) or self.turns(left[0], right[0]) or self.turns(left[-1], right[-1])
 
     def subtree(self, edge: Leaf, sign: int, depth: int) -> Stretch:
         """2^depth leaves beyond `edge`, unless they turn or diverge on the way."""

@@ -7,13 +7,12 @@ import sys
 from typing import Any
 
 import jax
+import livenuts as ln
 import numpy as np
 import pytest
-from livenuts_checks import run_threads
-
-import livenuts as ln
 from livenuts import dist, ref
 from livenuts.runtime import chain as chain_module
+from livenuts_checks import run_threads
 
 RUN: dict[str, Any] = {"num_warmup": 120, "num_samples": 80, "num_chains": 2, "progress": False}
 

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import livenuts as ln
 import numpy as np
 import numpyro
 import numpyro.distributions as nd
 import pytest
-
-import livenuts as ln
 from livenuts import dist, ref
 from livenuts.runtime.chain import StartError
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from livenuts.compiler.x64 import x64
 from livenuts.kernel import random
 from livenuts.kernel.integrator import PhasePoint, energy, leapfrog

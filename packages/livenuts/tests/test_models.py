@@ -5,16 +5,12 @@ from typing import Any
 
 import hypothesis.strategies as st
 import jax.numpy as jnp
+import livenuts as ln
 import numpy as np
 import numpyro
 import numpyro.distributions as nd
 import pytest
 from hypothesis import given, settings
-from numpyro import handlers
-from numpyro.infer.reparam import LocScaleReparam
-from numpyro.infer.util import potential_energy
-
-import livenuts as ln
 from livenuts import dist, ref
 from livenuts.compiler import target as target_module
 from livenuts.compiler.evaluate import evaluate
@@ -22,6 +18,9 @@ from livenuts.compiler.target import compile_model
 from livenuts.compiler.x64 import x64
 from livenuts.model.expressions import Expression
 from livenuts.model.serialize import decode, encode
+from numpyro import handlers
+from numpyro.infer.reparam import LocScaleReparam
+from numpyro.infer.util import potential_energy
 
 SHORT: dict[str, Any] = {"num_warmup": 50, "num_samples": 50, "num_chains": 2, "seed": 1, "progress": False}
 

@@ -5,13 +5,12 @@ z-scores beyond 5 have probability 6e-7 each; about 120 are taken here, so the f
 
 from typing import Any
 
+import livenuts as ln
 import numpy as np
 import pytest
+from livenuts import dist
 from livenuts_checks import effective_sample_size, failures, z_of_mean, z_scores
 from scipy import stats
-
-import livenuts as ln
-from livenuts import dist
 
 LEAST_ESS = 3200
 RUN: dict[str, Any] = {"num_samples": 80_000, "num_chains": 4, "progress": False}
@@ -68,7 +67,8 @@ def test_heavy_tails() -> None:
     The variance of x^2 is finite (E x^4 = 25) but its estimate is not to be trusted, so the variance is judged by
     the exact one. Its upper tail is Pareto's: beyond 12 standard errors with probability 3e-5.
     """
-    result = ln.sample(ln.Model("heavy").rv("x", dist.StudentT(5.0, 0.0, 1.0)), seed=3, **RUN | {"num_samples": 100_000})
+    model = ln.Model("heavy").rv("x", dist.StudentT(5.0, 0.0, 1.0))
+    result = ln.sample(model, seed=3, **RUN | {"num_samples": 100_000})
     draws, exact = result.draws["x"], stats.t(5.0)
     for probability in (0.0001, 0.01, 0.5, 0.99, 0.9999):
         beyond = (draws <= exact.ppf(probability)).astype(float)

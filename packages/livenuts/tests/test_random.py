@@ -5,13 +5,12 @@ from collections.abc import Iterator
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from livenuts_checks import P, chi_square, p_value
-from livenuts_reference import MASK, random_bits, random_uniform, splitmix_finalizer
-from scipy import stats
-
 from livenuts.compiler.x64 import x64
 from livenuts.kernel import random
 from livenuts.runtime.settings import chain_key
+from livenuts_checks import P, chi_square, p_value
+from livenuts_reference import MASK, random_bits, random_uniform, splitmix_finalizer
+from scipy import stats
 
 N = 1_000_000
 

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+import livenuts as ln
 import numpy as np
 import pytest
-from livenuts_models import DATA, MODELS
-from numpyro.infer.util import log_density, potential_energy
-
-import livenuts as ln
 from livenuts.compiler.target import Bound, compile_model
 from livenuts.compiler.x64 import x64
+from livenuts_models import DATA, MODELS
+from numpyro.infer.util import log_density, potential_energy
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +33,8 @@ def test_data_are_the_published_ones() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_four_forms_are_one_density(name: str) -> None:
     reference = MODELS[name]()
-    forms = [compile_model(form) for form in (reference.builder, reference.function, ln.from_numpyro(reference.numpyro))]
+    written = (reference.builder, reference.function, ln.from_numpyro(reference.numpyro))
+    forms = [compile_model(form) for form in written]
     rng = np.random.default_rng(3)
     for _ in range(5):
         named = {v.name: rng.uniform(-1.0, 1.0, v.unconstrained_shape) for v in forms[0].target.variables}

@@ -7,15 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from livenuts_checks import Z
-from livenuts_reference import MASK, MOMENTUM, RecursiveNUTS, random_uniform, splitmix_finalizer
-from scipy.stats import norm
-
 from livenuts.compiler.native import compile_native
 from livenuts.compiler.x64 import x64
 from livenuts.kernel import random, transition
 from livenuts.kernel.metric import Diagonal
 from livenuts.kernel.tree import State
+from livenuts_checks import Z
+from livenuts_reference import MASK, MOMENTUM, RecursiveNUTS, random_uniform, splitmix_finalizer
+from scipy.stats import norm
 
 COUNT = 300_000
 # A unit normal for the first coordinate, correlated 0.6 with the second.

@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from livenuts_checks import P, chi_square, p_value
-from livenuts_reference import RecursiveNUTS, direction_key
-
 from livenuts.compiler.x64 import x64
 from livenuts.kernel import random, transition, tree
 from livenuts.kernel.metric import Diagonal
 from livenuts.kernel.tree import State
+from livenuts_checks import P, chi_square, p_value
+from livenuts_reference import RecursiveNUTS
 
 DEPTH_LIMIT = 10
 
@@ -236,9 +235,7 @@ def law_p_value(case: Case, counts: dict[int, dict[int, int]], law: Callable[[An
         if set(group) - {i for i, p in expected.items() if p > 0.0}:
             return 0.0  # an index that cannot be
         cells = sorted(expected)
-        s, d = chi_square(
-            np.array([group.get(i, 0) for i in cells], float), np.array([expected[i] for i in cells])
-        )
+        s, d = chi_square(np.array([group.get(i, 0) for i in cells], float), np.array([expected[i] for i in cells]))
         statistic, degrees = statistic + s, degrees + d
     return p_value(statistic, degrees)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -164,6 +163,7 @@ class Result:
             for group, members in (("draws", self.draws), ("stats", self.stats), ("observed", self.observed))
             for name, values in members.items()
         }
+        whole["arrays"] = list(arrays)
         destination = Path(path)
         partial = destination.with_name(destination.name + ".partial")
         try:
@@ -177,18 +177,25 @@ class Result:
     @classmethod
     def load(cls, path: str | Path) -> Result:
         """Read a result that `save` wrote; anything else is a ValueError."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                whole = json.loads(file["whole"].tobytes())
-                if whole.pop("format") != _FORMAT:
-                    raise ValueError("another format")
-                groups: dict[str, dict[str, np.ndarray]] = {"draws": {}, "stats": {}, "observed": {}}
-                for entry in file.files:
-                    group, _, name = entry.partition("/")
-                    if group in groups:
-                        groups[group][name] = file[entry]
-        except (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
-            raise ValueError(f"{path} is not a livenuts result: {error}") from error
+        with open(path, "rb") as file:
+            try:
+                return cls._read(file)
+            except Exception as error:  # a damaged archive fails in many ways
+                raise ValueError(f"{path} is not a livenuts result: {error}") from error
+
+    @classmethod
+    def _read(cls, file: IO[bytes]) -> Result:
+        with np.load(file, allow_pickle=False) as archive:
+            whole = json.loads(archive["whole"].tobytes())
+            if whole.pop("format") != _FORMAT:
+                raise ValueError("another format")
+            if missing := sorted({"whole", *whole.pop("arrays")} ^ set(archive.files)):
+                raise ValueError(f"arrays {missing} are lost")
+            groups: dict[str, dict[str, np.ndarray]] = {"draws": {}, "stats": {}, "observed": {}}
+            for entry in archive.files:
+                group, _, name = entry.partition("/")
+                if group in groups:
+                    groups[group][name] = archive[entry]
         whole["tuning"] = Tuning.from_json(whole["tuning"])
         whole["dims"] = {name: tuple(dims) for name, dims in whole["dims"].items()}
         fields: dict[str, Any] = whole | groups
