@@ -75,7 +75,10 @@ class DiagonalVariance:
 
 
 class DenseCovariance:
-    """Covariance of the draws: a dense metric."""
+    """Covariance of the draws: a dense metric.
+
+    From fewer draws than twice the dimension only the variances are taken: so poor a covariance is worse than none.
+    """
 
     name = "dense"
 
@@ -92,7 +95,9 @@ class DenseCovariance:
     def metric(self, state: Moments) -> Dense:
         scale, floor = _shrink(state.draws)
         squares = 0.5 * (state.squares + state.squares.T)
-        return dense(scale * squares + floor * jnp.eye(squares.shape[0]))
+        identity = jnp.eye(squares.shape[0])
+        squares = jnp.where(state.draws < 2 * squares.shape[0], squares * identity, squares)
+        return dense(scale * squares + floor * identity)
 
     def identity(self, dimension: int) -> Dense:
         return Dense(np.eye(dimension), np.eye(dimension))

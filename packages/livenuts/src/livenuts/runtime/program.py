@@ -26,6 +26,8 @@ _FOREIGN = re.compile(
 )
 # Above this many bytes of data and constants the usual form, which may use several cores, is as fast.
 _NATIVE_BYTES = 512 * 1024
+# XLA splits operations on larger matrices over threads, which the single-function emitter cannot.
+_NATIVE_DENSE_DIMENSION = 64
 # One call's output: rows are draws, so a message is never more than this many bytes away.
 _BUFFER_BYTES = 4 * 2**20
 _MOST_ROWS, _FEWEST_ROWS = 2048, 8
@@ -89,7 +91,8 @@ def build_program(closed: ClosedJaxpr, data: Any, dimension: int, metric: str, d
     num_bytes = sum(leaf.nbytes for leaf in [*jax.tree.leaves(data), *closed.consts])
     with x64():
         arguments = (data, *pack(template), np.uint64(0), controls_shape())
-        step = compile_native(call, arguments) if is_native(closed, num_bytes) else None
+        suitable = is_native(closed, num_bytes) and (metric != "dense" or dimension <= _NATIVE_DENSE_DIMENSION)
+        step = compile_native(call, arguments) if suitable else None
         native = step is not None
         if step is None:
             step = compile_usual(call, arguments)
