@@ -14,6 +14,8 @@ import livenuts as ln
 import numpy as np
 import pytest
 from livenuts import dist, ref
+from livenuts.compiler.target import compile_model
+from livenuts.compiler.x64 import x64
 from livenuts.diagnostics import COLUMNS, diagnose
 
 RUN: dict[str, Any] = {"num_warmup": 200, "num_samples": 300, "num_chains": 4, "seed": 1, "progress": False}
@@ -88,6 +90,8 @@ def test_lp_is_the_log_density_of_the_draw(result: ln.Result) -> None:
 def test_summary_is_arvizs(result: ln.Result) -> None:
     """Each column against ArviZ's own summary of the same draws."""
     arviz = import_arviz()
+    if int(arviz.__version__.split(".")[0]) >= 1:
+        pytest.skip("ArviZ 1 computes its summary by the functions that livenuts calls")
     summary = result.summary()
     theirs = arviz.summary(
         {name: result.draws[name] for name in ("mu", "v", "w")}, round_to=12, hdi_prob=0.9, fmt="wide"
@@ -282,21 +286,26 @@ def test_warm_start_takes_up_the_tuning(result: ln.Result) -> None:
 
 
 def test_init_is_where_chains_start() -> None:
-    """With a depth of one and a tiny step the first draw is next to the start."""
-    far = ln.Model("far").rv("a", dist.HalfNormal(1.0)).rv("p", dist.Dirichlet(np.ones(3)))
-    starts = [{"a": 0.5, "p": [0.2, 0.3, 0.5]}, {"a": 2.0, "p": [0.6, 0.3, 0.1]}]
-    tuning = ln.sample(far, init=starts, **RUN | {"num_warmup": 0, "num_samples": 1, "num_chains": 2}).tuning
-    assert tuning.positions.shape == (2, 3)
-    heard: dict[int, Any] = {}
-
-    def sink(message: dict[str, Any]) -> None:
-        if message["type"] == "nuts.draw/1":
-            heard.setdefault(message["chain"], message)
-
-    close = ln.Model("close").rv("a", dist.Normal(0.0, 1e-6)).rv("b", dist.HalfNormal(1e-6))
-    ln.sample(close, init=[{"a": 1e-6, "b": 2e-6}, {"a": -1e-6, "b": 1e-6}], sink=sink,
-              **RUN | {"num_warmup": 0, "num_samples": 1, "num_chains": 2})  # fmt: skip
-    assert all(abs(heard[chain]["values"]["a"]) < 1e-4 for chain in (0, 1))
+    """Constrained values go to the unconstrained scale and come back, through supports that depend on each other; what
+    is not given keeps its random place."""
+    nested = (
+        ln.Model("nested")
+        .rv("a", dist.HalfNormal(1.0))
+        .rv("p", dist.Dirichlet(np.ones(3)))
+        .rv("free", dist.Normal(0, 1))
+        .rv("below", dist.Uniform(0, ref("a")))
+    )
+    given = {"below": 1.25, "a": 2.0, "p": np.array([0.2, 0.3, 0.5])}
+    bound = compile_model(nested)
+    position = bound.target.unconstrain(bound.data, np.full(5, 0.3), given)
+    with x64():
+        values = bound.target.evaluation(bound.data, position).values
+    for name, value in (given | {"free": 0.3}).items():
+        np.testing.assert_allclose(values[name], value, rtol=1e-12)
+    # A narrow well far from any random start: found from its own start, one a chain.
+    wells = ln.Model("wells").rv("x", dist.Normal(0, 100)).factor("f", -0.5 * ((ref("x") ** 2 - 900.0) / 0.6) ** 2)
+    found = ln.sample(wells, init=[{"x": 30.0}, {"x": -30.0}], **RUN | {"num_chains": 2})
+    assert (np.abs(found.draws["x"] - [[30.0], [-30.0]]) < 1.0).all()
 
 
 def test_progress_is_silent_where_nobody_watches(capfd: pytest.CaptureFixture[str]) -> None:
