@@ -176,6 +176,7 @@ def parity(session: nox.Session) -> None:
 @nox.session(python=PEER_PYTHON, default=False, requires=["wheels"])
 def bench(session: nox.Session) -> None:
     """Benchmarks against the peers, each in an environment of its own: `nox -s bench -- [nuts|messages] [options]`."""
+    session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does it: imports are timed too
     which = session.posargs[:1] or ["nuts"]
     if which == ["messages"]:
         install(session, "livequeue", groups=False, extra=("fakeredis",))
