@@ -2,6 +2,8 @@
 
 A fast phase finds the typical set, slow windows of doubling length learn the metric, a last fast phase settles the
 step size. The metric is learned from a window alone, forgets it at its end, and the step size starts again there.
+One thing differs: with 151 to 199 iterations Stan leaves a window of a few draws at the end; here the first window,
+like any other, takes in a remainder that is too short for the next.
 """
 
 from typing import NamedTuple
