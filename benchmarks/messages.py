@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import livequeue
 import numpy as np
-from livequeue.embedded import find_server
+from livequeue.valkey import find_server
 
 RESULTS = Path(__file__).parent / "results" / "messages.md"
 

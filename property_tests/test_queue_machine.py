@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from livequeue.embedded import find_server
+from livequeue.valkey import find_server
 
 PARTS = ("chain-0", "chain-1")
 END = 2_000  # more draws than any example makes

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import livequeue
 import pytest
-from livequeue.embedded import find_server
+from livequeue.valkey import find_server
 
 
 class RealServer:

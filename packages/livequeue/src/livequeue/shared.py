@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from .embedded import _SOCKET_PATH_MAX, _START, private_folder, server_command, wait_until_ready
 from .errors import QueueError, ServerUnavailable
 from .server import ServerTransport
+from .valkey import SOCKET_PATH_MAX, START, private_folder, server_command, wait_until_ready
 
 _live: "weakref.WeakSet[SharedServer]" = weakref.WeakSet()
 
@@ -126,7 +126,7 @@ class SharedServer:
     def _new_socket(self) -> Path:
         """Return where the server shall listen, if possible where it did before, and note it."""
         socket = self._folder / "socket"
-        if len(os.fsencode(socket)) > _SOCKET_PATH_MAX:
+        if len(os.fsencode(socket)) > SOCKET_PATH_MAX:
             before = self._noted_socket()
             if before is not None and before.parent.is_dir() and before.parent.stat().st_uid == os.getuid():
                 socket = before
@@ -153,7 +153,7 @@ class SharedServer:
         transport = ServerTransport(self._server_url(), self.shown)
         with contextlib.suppress(ServerUnavailable):
             transport.shut_down()
-        end = time.monotonic() + _START
+        end = time.monotonic() + START
         while self._server_runs() and time.monotonic() < end:
             time.sleep(0.01)
         socket = self._noted_socket()
