@@ -66,7 +66,7 @@ def test_messages_are_those_declared(engine: tuple[str, Run, list[Message]]) -> 
     declared = importlib.import_module(f"{name}.messages").TYPES
     for message in messages:
         form = declared[message["type"]]
-        assert set(message) == set(form.__annotations__), message["type"]
+        assert set(message) == form.__required_keys__, message["type"]
         msgspec.convert(message, form)
     with pytest.raises(msgspec.ValidationError):  # the poison: a field of another type
         msgspec.convert({**messages[0], "seq": "0"}, declared[messages[0]["type"]])

@@ -81,7 +81,7 @@ def check_conformance(messages: list[dict[str, Any]]) -> None:
     expected: dict[str, int] = {}
     for message in messages:
         declared = TYPES[message["type"]]
-        assert set(message) == set(declared.__annotations__), message["type"]
+        assert set(message) == declared.__required_keys__, message["type"]
         assert only_plain(message), message
         assert message["seq"] == expected.get(message["part"], 0), message["part"]
         expected[message["part"]] = message["seq"] + 1

@@ -41,16 +41,8 @@ class Draw(TypedDict):
     """lp, energy, acceptance_rate, step_size, n_steps, tree_depth, diverging, index_in_trajectory."""
 
 
-class Warmup(TypedDict):
+class Warmup(Draw):
     """`nuts.warmup/1` on part `chain-k/warmup`: an iteration of warm-up, with the fields of a draw."""
-
-    type: str
-    part: str
-    seq: int
-    chain: int
-    draw: int
-    values: dict[str, Any]
-    stats: dict[str, Any]
 
 
 class Progress(TypedDict):
