@@ -1,6 +1,7 @@
 """Models as data, as functions, from log densities and from NumPyro."""
 
 import json
+import random
 from typing import Any
 
 import hypothesis.strategies as st
@@ -352,3 +353,40 @@ def test_numpyro_arguments_are_data() -> None:
     assert first.target.digest(first.data) != second.target.digest(second.data)
     assert compile_model(ln.from_numpyro(model, x, y=y, prior=2.0)).target is not first.target
     assert ln.sample(ln.from_numpyro(model, x, y=y), **SHORT).draws["b"].shape == (2, 50, 2)
+
+
+def test_damaged_models_are_value_errors() -> None:
+    """20,000 mutations of a saved model: read as a model, or refused with a ValueError, never anything else."""
+    model = (
+        ln.Model("m", coords={"g": ["a", "b"]})
+        .data("x", np.arange(4.0).reshape(2, 2), dims=["g", "k"])
+        .rv("mu", dist.Normal(0, 5), dims="g")
+        .rv("k", dist.Gamma(2, [1.0, 2.0]), shape=2)
+        .det("e", ln.exp(ref("mu"))[0] + ref("x")[0, 1:] * 2)
+        .obs("y", dist.Normal("mu", "k"), [1.0, 2.0])
+        .factor("f", ln.where(ref("mu") > 0, 1.0, -ref("mu")))
+    )
+    text = model.to_json()
+    assert ln.Model.from_json(text) == model
+    rng = random.Random(0)
+    read = 0
+    for _ in range(20_000):
+        damaged = list(text)
+        for _ in range(rng.randint(1, 3)):
+            at = rng.randrange(len(damaged))
+            kind = rng.randrange(3)
+            if kind == 0:
+                damaged[at] = rng.choice('{}[]",:0123456789truefalsn-.e')
+            elif kind == 1:
+                del damaged[at : at + rng.randint(1, 12)]
+            else:
+                damaged[at:at] = rng.choice(["{", "}", "[", "]", "null", "-1", "1e999", '"a"', ",", '{"ref":"mu"}'])
+        try:
+            ln.Model.from_json("".join(damaged))
+            read += 1
+        except ValueError:
+            continue
+    assert 0 < read < 20_000  # both branches were visited
+    for text in ("[]", "null", "{}", '"a"', "[" * 100_000, '{"format":"livenuts.model/1"}'):
+        with pytest.raises(ValueError, match="not a livenuts model"):
+            ln.Model.from_json(text)

@@ -159,27 +159,41 @@ class Model:
         """The whole model, data included, as a JSON text."""
         whole = self.structure()
         whole["coords"] = self.coords
-        whole["data"] = {name: encode(Constant(value)) for name, value in self.values.items()}
-        whole["data_dims"] = {name: list(dims) for name, dims in self.data_dims.items()}
+        whole["data"] = {name: encode(Constant(value)) for name, value in sorted(self.values.items())}
+        whole["data_dims"] = {name: list(dims) for name, dims in sorted(self.data_dims.items())}
         return json.dumps(whole, allow_nan=True)
 
     @classmethod
     def from_json(cls, text: str) -> Model:
-        """The model that `to_json` wrote; anything else is a ValueError."""
+        """The model that `to_json` wrote; anything else is a ValueError. Nothing in the text is ever executed."""
         try:
             whole = json.loads(text)
             if whole["format"] != "livenuts.model/1":
                 raise ValueError(f"format {whole['format']!r}")
             model = cls(whole["name"], coords=whole["coords"])
-            model.values = {name: decode(value).value for name, value in whole["data"].items()}
-            model.data_dims = {name: tuple(dims) for name, dims in whole["data_dims"].items()}
+            values = {name: decode(value).value for name, value in whole["data"].items()}
+            observed = {node["name"] for node in whole["nodes"] if node["kind"] == "obs"}
+            for name, value in values.items():
+                if name not in observed:
+                    model.data(name, value, dims=whole["data_dims"].get(name))
             for node in whole["nodes"]:
-                shape = None if node["shape"] is None else tuple(node["shape"])
-                dims = None if node["dims"] is None else tuple(node["dims"])
-                model.nodes.append(Node(node["kind"], node["name"], decode(node["content"]), shape, dims))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+                model._add(node["kind"], node["name"], decode(node["content"]), node["shape"], node["dims"], values)
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a livenuts model: {error}") from error
         return model
+
+    def _add(self, kind: str, name: str, content: Any, shape: Any, dims: Any, values: dict[str, np.ndarray]) -> None:
+        """Add a statement that was read, through the door that it came in by when it was written."""
+        if kind == "rv":
+            self.rv(name, content, shape=shape, dims=dims)
+        elif kind == "obs":
+            self.obs(name, content, values[name])
+        elif kind == "det":
+            self.det(name, content, dims=dims)
+        elif kind == "factor":
+            self.factor(name, content)
+        else:
+            raise ValueError(f"unknown statement {kind!r}")
 
     def save(self, path: str | Path) -> None:
         """Write the model as JSON."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from livenuts.model.distributions import Distribution, families
+from livenuts.model.distributions import Distribution, distribution, families
 from livenuts.model.expressions import FUNCTIONS, OPERATORS, Call, Constant, Ref
 
 _DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float64")
@@ -53,7 +53,7 @@ def decode(value: Any) -> Any:
         case {"family": str(family), "parameters": parameters}:
             if family not in families():
                 raise ValueError(f"unknown distribution {family!r}")
-            return Distribution(family, tuple(decode(parameters).items()))
+            return distribution(family, **decode(parameters))
         case {"slice": [start, stop, step]}:
             return slice(decode(start), decode(stop), decode(step))
         case {"ellipsis": True}:
