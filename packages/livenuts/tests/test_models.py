@@ -1,7 +1,9 @@
 """Models as data, as functions, from log densities and from NumPyro."""
 
+import functools
 import json
 import random
+import sys
 from typing import Any
 
 import hypothesis.strategies as st
@@ -390,3 +392,46 @@ def test_damaged_models_are_value_errors() -> None:
     for text in ("[]", "null", "{}", '"a"', "[" * 100_000, '{"format":"livenuts.model/1"}'):
         with pytest.raises(ValueError, match="not a livenuts model"):
             ln.Model.from_json(text)
+
+
+OFFSET = np.zeros(2)
+
+
+def shifted(offset: Any, position: Any) -> Any:
+    return -0.5 * jnp.sum((position - offset) ** 2)
+
+
+def shifted_by_global(position: Any) -> Any:
+    return shifted(OFFSET, position)
+
+
+class Shifted:
+    def __init__(self, offset: float) -> None:
+        self.offset = offset
+
+    def log_density(self, position: Any) -> Any:
+        return shifted(self.offset, position)
+
+
+@pytest.mark.parametrize("kind", ["closure", "partial", "method", "global"])
+def test_what_a_function_captures_is_part_of_its_key(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code compiled for one captured value must not serve another: the posterior would be silently wrong."""
+    means = []
+    for offset in (0.0, 5.0, 9.0):
+        monkeypatch.setattr(sys.modules[__name__], "OFFSET", np.full(2, offset))
+        function = {
+            "closure": lambda position, offset=offset: shifted(offset, position),
+            "partial": functools.partial(shifted, offset),
+            "method": Shifted(offset).log_density,
+            "global": shifted_by_global,
+        }[kind]
+        means.append(ln.sample(ln.from_logdensity(function, np.zeros(2)), **SHORT).draws["x"].mean())
+    assert means == pytest.approx([0.0, 5.0, 9.0], abs=1.0)
+
+
+def test_an_unchanged_function_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "OFFSET", np.full(2, 0.25))
+    before = len(target_module._targets)
+    for _ in range(3):
+        compile_model(ln.from_logdensity(shifted_by_global, np.zeros(2)))
+    assert len(target_module._targets) == before + 1

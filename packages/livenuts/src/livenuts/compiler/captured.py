@@ -4,6 +4,7 @@ Compiled code is kept by the function, so a function that reads a global or encl
 that was compiled for another value of it. Values reached through an object's attributes are not followed.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable, Hashable, Iterator
 from types import CodeType, FunctionType
@@ -11,6 +12,19 @@ from typing import Any
 
 import jax
 import numpy as np
+
+
+class Same:
+    """Equal to itself alone. It keeps its object alive, so that no later one can take its place unnoticed."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
 
 
 def captured(function: Callable[..., Any]) -> Hashable:
@@ -43,8 +57,10 @@ def _keys(value: Any, seen: set[int]) -> Iterator[Hashable]:
                 yield from _keys(_contents(cell), seen)
             for default in (value.__defaults__, value.__kwdefaults__):
                 yield from _keys(default, seen)
+    elif isinstance(value, functools.partial):
+        yield from _keys((value.func, value.args, value.keywords), seen)
     else:
-        yield id(value)
+        yield Same(value)
 
 
 def _contents(cell: Any) -> Any:
@@ -62,4 +78,5 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _is_library(function: FunctionType) -> bool:
-    return "site-packages" in function.__code__.co_filename or function.__module__.split(".")[0] in ("jax", "numpyro")
+    module = (function.__module__ or "").split(".")[0]
+    return "site-packages" in function.__code__.co_filename or module in ("jax", "numpyro")
