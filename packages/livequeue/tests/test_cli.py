@@ -48,6 +48,18 @@ def test_runs(queue: livequeue.Queue) -> None:
     assert "6 messages  a label" in done.stdout
 
 
+def test_tail_says_that_it_waits_for_a_run_that_has_not_begun(queue: livequeue.Queue) -> None:
+    command = livequeue_command("tail", "later", "--queue", queue.url)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
+        assert tail.stderr is not None
+        assert "no run 'later' yet" in tail.stderr.readline()
+        with queue.publisher("later") as sink:
+            sink({"type": "demo.end/1", "part": "run", "seq": 0})
+        output, _ = tail.communicate(timeout=20)
+    assert tail.returncode == 0
+    assert "demo.end/1" in output
+
+
 def test_export_and_tail_give_lines_of_json(queue: livequeue.Queue, tmp_path: Path) -> None:
     exported = run(queue, "export", "run-1").stdout
     lines = [json.loads(line) for line in exported.splitlines()]

@@ -96,6 +96,8 @@ def _check_run(queue: Queue, options: argparse.Namespace) -> None:
     # Waiting for a run that has not begun is what `tail` is for; the others need one.
     if options.command is not _tail or not options.follow:
         queue.info(options.run)
+    elif options.run not in queue.runs():
+        print(f"livequeue: no run {options.run!r} yet; waiting for it (Ctrl-C ends)", file=sys.stderr)
 
 
 def _write(messages: Iterable[Message], out: IO[str], flush: bool) -> None:
