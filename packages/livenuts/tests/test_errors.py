@@ -10,6 +10,7 @@ import numpyro
 import numpyro.distributions as nd
 import pytest
 from livenuts import dist, ref
+from livenuts.compiler.target import compile_model
 from livenuts.runtime.chain import StartError
 
 SHORT: dict[str, Any] = {"num_warmup": 5, "num_samples": 5, "num_chains": 1, "seed": 1, "progress": False}
@@ -245,3 +246,51 @@ def test_nothing_is_compiled_for_bad_settings(monkeypatch: pytest.MonkeyPatch) -
     for arguments, kind, _ in SETTINGS:
         with pytest.raises(kind):
             sample(normal(), **arguments)
+
+
+def grouped(groups: Any) -> ln.Model:
+    return (
+        ln.Model("grouped")
+        .data("g", groups)
+        .rv("x", dist.Normal(0, 1), shape=3)
+        .obs("y", dist.Normal(ln.ref("x")[ln.ref("g")], 0.1), [1.0, 2.0, 3.0])
+    )
+
+
+@pytest.mark.parametrize("groups", [[1, 2, 3], [0, 1, 7]])
+def test_an_index_out_of_range_is_refused(groups: list[int]) -> None:
+    """JAX would clamp it: a group without data, another with two."""
+    with pytest.raises(ValueError, match=r"'grouped'.*index [37] is out of bounds.*size 3.*indices count from 0"):
+        compile_model(grouped(groups))
+
+
+def test_an_index_out_of_range_in_new_data_is_refused() -> None:
+    model = grouped([0, 1, -1])
+    compile_model(model)
+    with pytest.raises(ValueError, match="index 3 is out of bounds"):
+        compile_model(model.with_data(g=[0, 1, 3]))
+
+
+def test_clamping_that_was_asked_for_is_left_alone() -> None:
+    @ln.model
+    def clamped(g: Any) -> None:
+        x = ln.rv("x", dist.Normal(0, 1), shape=3)
+        ln.obs("y", dist.Normal(x.at[g].get(mode="clip"), 1.0), np.ones(3))
+
+    compile_model(clamped(np.array([0, 1, 9])))
+
+
+def test_a_subsampled_plate_is_refused() -> None:
+    def model(y: Any) -> None:
+        mean = numpyro.sample("mean", nd.Normal(0, 10))
+        with numpyro.plate("rows", 100, subsample_size=10) as rows:
+            numpyro.sample("y", nd.Normal(mean, 1), obs=jnp.asarray(y)[rows])
+
+    with pytest.raises(ValueError, match="plate 'rows' subsamples 10 of 100: NUTS needs all of the data"):
+        compile_model(ln.from_numpyro(model, np.zeros(100)))
+
+
+@pytest.mark.parametrize("buffer", ["a", 0, -1, 1.5, True])
+def test_the_buffer_of_a_stream(buffer: Any) -> None:
+    with pytest.raises(ValueError, match="buffer must be a positive integer"):
+        next(ln.stream(grouped([0, 1, 2]), buffer=buffer))

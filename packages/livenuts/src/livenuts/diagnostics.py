@@ -6,6 +6,7 @@ Simpson, Carpenter and Buerkner 2021, "Rank-normalization, folding, and localiza
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,12 +44,27 @@ def diagnose(draws: np.ndarray) -> dict[str, np.ndarray]:
         split = draws if chains > 1 else np.stack([draws[0, :half], draws[0, length - half :]])
         found |= {
             "mcse_mean": array_stats.mcse(draws, **axes, method="mean"),
-            "mcse_sd": array_stats.mcse(draws, **axes, method="sd"),
+            "mcse_sd": _mcse_of_sd(draws),
             "ess_bulk": array_stats.ess(draws, **axes, method="bulk"),
             "ess_tail": array_stats.ess(draws, **axes, method="tail", prob=(0.05, 0.95)),
             "r_hat": array_stats.rhat(split, **axes),
         }
     return {name: np.asarray(found[name], float) for name in COLUMNS}
+
+
+def _mcse_of_sd(draws: np.ndarray) -> np.ndarray:
+    """Monte Carlo standard error of the sd, from the effective sample size of the squared deviations.
+
+    The delta method on the variance (Vehtari et al. 2021, section 4). The effective sample size of the draws
+    themselves, which NUTS makes larger than their number, would say half of it.
+    """
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
+
+    squares = (draws - draws.mean(axis=(0, 1))) ** 2
+    size = array_stats.ess(squares, chain_axis=0, draw_axis=1, method="mean")
+    with np.errstate(divide="ignore", invalid="ignore"):  # a constant has no sd to be wrong about
+        error: np.ndarray = squares.std(axis=(0, 1)) / np.sqrt(size) / (2 * np.sqrt(squares.mean(axis=(0, 1))))
+    return error
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +94,7 @@ class Summary(Mapping[str, dict[str, float]]):
 
     def to_pandas(self) -> Any:
         """The table as a pandas DataFrame, indexed by name."""
-        import pandas
-
+        pandas = import_pandas()
         return pandas.DataFrame(self.columns, index=list(self.rows))
 
     def __str__(self) -> str:
@@ -96,7 +111,27 @@ class Summary(Mapping[str, dict[str, float]]):
             for row in [header, *body]
         ]
         note = f"{self.num_chains} chains of {self.num_draws} draws, {self.divergences} divergences"
-        return "\n".join([*lines, note])
+        return "\n".join([*lines, note, *self.concerns()])
+
+    def concerns(self) -> list[str]:
+        """What speaks against trusting the draws, in words; empty when nothing does (Vehtari et al. 2021)."""
+        found = []
+        for column, limit, sign, advice in (
+            ("r_hat", 1.01, 1, "the chains disagree: run longer, or reparametrize"),
+            ("ess_bulk", 100.0 * self.num_chains, -1, "the means are poorly known: run longer"),
+        ):
+            values = self.columns[column]
+            bad = np.flatnonzero(sign * values > sign * limit)
+            if bad.size:
+                worst = bad[np.argmax(sign * values[bad])]
+                side = "above" if sign > 0 else "below"
+                found.append(
+                    f"{column} {side} {limit:g} for {bad.size} of {len(self.rows)}, worst "
+                    f"{_text(column, values[worst])} ({self.rows[worst]}): {advice}"
+                )
+        if self.divergences:
+            found.append(f"{self.divergences} divergences: the draws may miss a part of the posterior")
+        return found
 
     __repr__ = __str__
 
@@ -109,6 +144,15 @@ def _text(column: str, value: float) -> str:
     return f"{value:.3f}" if column == "r_hat" else f"{value:.4g}"
 
 
+def import_pandas() -> Any:
+    """pandas, or an error that says how to get it."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("to_pandas needs pandas: pip install pandas") from error
+    return pandas
+
+
 def summarize(draws: Mapping[str, np.ndarray], divergences: int) -> Summary:
     """The summary of draws by variable, each of shape (chain, draw, *shape)."""
     rows: list[str] = []
@@ -117,6 +161,6 @@ def summarize(draws: Mapping[str, np.ndarray], divergences: int) -> Summary:
     for name, values in draws.items():
         chains, length = values.shape[:2]
         rows += scalar_names(name, values.shape[2:])
-        blocks.append(values.reshape(chains, length, -1))
+        blocks.append(values.reshape(chains, length, math.prod(values.shape[2:])))
     joined = np.concatenate(blocks, axis=2) if blocks else np.empty((0, 0, 0))
     return Summary(diagnose(joined), tuple(rows), chains, length, divergences)

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from livenuts.diagnostics import Summary, scalar_names, summarize
+from livenuts.diagnostics import Summary, import_pandas, scalar_names, summarize
 from livenuts.tuning import Tuning
 
 _FORMAT = "livenuts.result/1"
@@ -93,8 +93,7 @@ class Result:
 
     def to_pandas(self) -> Any:
         """The draws as a pandas DataFrame: a row a draw, indexed by chain and draw, a column a scalar."""
-        import pandas
-
+        pandas = import_pandas()
         index = pandas.MultiIndex.from_product([range(self.num_chains), range(self.num_draws)], names=["chain", "draw"])
         columns: dict[str, np.ndarray] = {}
         for name, values in self.draws.items():
@@ -115,6 +114,8 @@ class Result:
         unknown = [name for name in wanted if name not in self.draws]
         if unknown:
             raise ValueError(f"plot_trace: no variable {unknown[0]!r}; variables are {', '.join(self.draws)}")
+        if not self.num_draws:
+            raise ValueError("plot_trace: the result holds no draws")
         scalars = []
         for name in wanted:
             flat = self.draws[name].reshape(self.num_chains, self.num_draws, -1)

@@ -20,6 +20,13 @@ class _Statements(Messenger):  # type: ignore[misc]
     def process_message(self, site: dict[str, Any]) -> None:
         if site["type"] == "param":
             raise ValueError(f"numpyro.param {site['name']!r}: NUTS has no parameters to optimise; use numpyro.sample")
+        if site["type"] == "plate":
+            size, length = site["args"][0], site["args"][1]
+            if length is not None and length < size:
+                raise ValueError(
+                    f"numpyro.plate {site['name']!r} subsamples {length} of {size}: NUTS needs all of the data; "
+                    "leave subsample_size out"
+                )
         if site["type"] == "deterministic":
             self.frame.det(site["name"], site["value"], None)
         if site["type"] != "sample":

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import checkify
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from livenuts.compiler.describe import Description, describe
 from livenuts.compiler.frames import Deterministic, Evaluation, Inversion, Layout, Variable
-from livenuts.compiler.native import compile_native, compile_usual
+from livenuts.compiler.native import compile_native, compile_usual, equations
 from livenuts.compiler.x64 import x64
 
 _CACHED_TARGETS = 64
@@ -39,6 +40,9 @@ class Target:
         self._by_name = {variable.name: variable for variable in self.variables}
         self.closed = self._trace(description)
         """(data leaves..., position) -> (log density, gradient), as a JAX program."""
+        self._name = description.name
+        self._bounds = self._bounds_check()
+        self._check_bounds(description.data)
         self.programs: dict[Hashable, Any] = {}
         self.lock = threading.Lock()
 
@@ -91,6 +95,31 @@ class Target:
         leaves = jax.tree.leaves(data)
         for place, check in self._checks:
             check(leaves[place])
+        self._check_bounds(data)
+
+    def _bounds_check(self) -> Any:
+        """A compiled check of every index, where the model has any; JAX itself clamps one that is out of range.
+
+        A model that asks for such clamping (`mode="clip"`, `"fill"`) is left alone.
+        """
+        gathers = [e for e in equations(self.closed.jaxpr) if e.primitive.name in ("gather", "dynamic_slice")]
+        modes = {str(e.params["mode"]) for e in gathers if "mode" in e.params}
+        if not gathers or not all("PROMISE_IN_BOUNDS" in mode for mode in modes):
+            return None
+
+        def log_density(data: Any, position: Any) -> Any:
+            return self.evaluation(data, position).log_density()
+
+        return jax.jit(checkify.checkify(log_density, errors=checkify.index_checks))
+
+    def _check_bounds(self, data: Any) -> None:
+        if self._bounds is None:
+            return
+        with x64():
+            error, _ = self._bounds(data, np.zeros(self.dimension))
+            message = error.get()
+        if message:
+            raise ValueError(f"model {self._name!r}: {message.strip().rstrip('.')}; indices count from 0")
 
     def width(self) -> int:
         """Numbers a draw takes, the larger of unconstrained and constrained."""

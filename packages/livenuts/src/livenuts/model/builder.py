@@ -61,7 +61,7 @@ class Model:
     def data(self, name: str, value: Any, *, dims: Sequence[str] | None = None) -> Model:
         """Add a data array, referred to by its name; the same shape may be replaced later by `with_data`."""
         self._new_name(name, "data")
-        self.values[name] = _array("data", name, value)
+        self.values[name] = finite("data", name, _array("data", name, value))
         if dims is not None:
             self.data_dims[name] = self._checked_dims("data", name, dims, self.values[name].shape)
         return self
@@ -130,8 +130,7 @@ class Model:
         observed = {node.name for node in self.nodes if node.kind == "obs"}
         for name, old in self.values.items():
             kind = "obs" if name in observed else "data"
-            value = _array(kind, name, values[name]) if name in values else old
-            copy.values[name] = finite(kind, name, value) if kind == "obs" else value
+            copy.values[name] = finite(kind, name, _array(kind, name, values[name])) if name in values else old
         return copy
 
     def names(self) -> list[str]:
@@ -278,7 +277,7 @@ def finite(kind: str, name: str, array: np.ndarray) -> np.ndarray:
     """The array, or an error that names its first NaN."""
     if array.dtype.kind == "f" and np.isnan(array).any():
         where = tuple(int(i) for i in np.argwhere(np.isnan(array))[0])
-        raise ValueError(f"{kind} {name!r}: the value at {list(where)} is NaN; leave missing observations out")
+        raise ValueError(f"{kind} {name!r}: the value at {list(where)} is NaN; leave missing values out")
     return array
 
 

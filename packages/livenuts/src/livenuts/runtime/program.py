@@ -5,17 +5,17 @@ less. Whether the loop becomes one native function follows from the traced progr
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from livenuts.adaptation.estimators import ESTIMATORS
-from livenuts.compiler.native import compile_native, compile_usual
+from livenuts.compiler.native import compile_native, compile_usual, equations
 from livenuts.compiler.x64 import x64
 from livenuts.runtime.iteration import MAX_WINDOWS, STATISTICS, Chain, Controls, new_chain, run
 
@@ -33,22 +33,11 @@ _BUFFER_BYTES = 4 * 2**20
 _MOST_ROWS, _FEWEST_ROWS = 2048, 8
 
 
-def _equations(jaxpr: Jaxpr) -> Iterator[Any]:
-    for equation in jaxpr.eqns:
-        yield equation
-        for parameter in equation.params.values():
-            for inner in jax.tree.leaves(parameter, is_leaf=lambda p: isinstance(p, (ClosedJaxpr, Jaxpr))):
-                if isinstance(inner, ClosedJaxpr):
-                    yield from _equations(inner.jaxpr)
-                elif isinstance(inner, Jaxpr):
-                    yield from _equations(inner)
-
-
 def is_native(closed: ClosedJaxpr, num_bytes: int) -> bool:
     """Whether the loop around this log density and gradient is to be one native function: a static rule."""
     if num_bytes > _NATIVE_BYTES or jax.default_backend() != "cpu":
         return False
-    names = {equation.primitive.name for equation in _equations(closed.jaxpr)}
+    names = {equation.primitive.name for equation in equations(closed.jaxpr)}
     return not any(_FOREIGN.fullmatch(name) for name in names)
 
 

@@ -122,6 +122,9 @@ def sample(
             error.result = result  # type: ignore[attr-defined]
         error.add_note("the draws made before this error are in its attribute `result`")
         raise error
+    if 0 < result.num_chains < settings.num_chains:
+        made = ", ".join(str(chain.kept) for chain in chains)
+        warnings.warn(f"stopped before every chain had draws ({made}): chains without are left out", stacklevel=2)
     if status == "interrupted":
         if not any(chain.kept for chain in chains):
             raise KeyboardInterrupt
@@ -310,6 +313,8 @@ def stream(model: Any, *, buffer: int = 10_000, **arguments: Any) -> Generator[M
     Closing the generator stops the run. `buffer` messages at most wait for the listener; then the sampler waits.
     The generator's return value (`StopIteration.value`) is the result.
     """
+    if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1:
+        raise ValueError(f"buffer must be a positive integer, got {buffer!r}")
     if "sink" in arguments:
         raise TypeError("stream is its own sink; give sink= to sample")
     arguments.setdefault("progress", False)
