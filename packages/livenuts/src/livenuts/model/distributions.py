@@ -99,7 +99,7 @@ def _parameter(parameter: inspect.Parameter, value: Any) -> Any:
     if isinstance(value, str):
         # "LKJ(concentration_method='onion')": the family wants a word, not a variable.
         return value if isinstance(parameter.default, str) else Ref(value)
-    if isinstance(value, Distribution):
+    if isinstance(value, Distribution) or (parameter.name.endswith("shape") and isinstance(value, tuple)):
         return value
     if isinstance(value, (list, tuple)) and any(isinstance(part, (Distribution, str)) for part in value):
         return tuple(Ref(part) if isinstance(part, str) else literal_or_same(part) for part in value)
