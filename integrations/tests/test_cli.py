@@ -59,10 +59,35 @@ def test_a_run_from_start_to_report(capsys: pytest.CaptureFixture[str], tmp_path
     found = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
     assert sum(message["type"] == "nuts.draw/1" for message in found) == 200
 
+    # A run that has ended cannot be stopped, and an old request does not outlive its run: the same again is fine.
+    assert main(["stop", "mine"]) == 2
+    assert "mine: this run has ended (completed)" in capsys.readouterr().err
+    with livequeue.connect(livequeue.default_url()) as queue:
+        queue.request_stop("mine")
+    assert main(["run", "spc", "--seed", "4", "--run", "mine", *FAST]) == 0
+
     # The same run id with other content is refused; the report of the first is left alone.
     assert main(["run", "spc", "--seed", "5", "--run", "mine", "--report", "other.html", *FAST]) == 2
     assert "this run is already on the queue with other content" in capsys.readouterr().err
     assert not Path("other.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "hints"),
+    [
+        ("embedded://{here}/a queue", ["list --queue 'embedded://{here}/a queue'", "tail r --queue 'embedded:"]),
+        ("memory://", []),
+        ("embedded://", []),
+    ],
+)
+def test_what_to_type_next_looks_at_the_same_queue(
+    url: str, hints: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    url = url.format(here=tmp_path)
+    assert main(["run", "spc", "--run", "r", "--speed", "0", "--no-nuts", "--no-view", "--queue", url]) == 0
+    out = capsys.readouterr().out
+    assert all("live " + hint.format(here=tmp_path) in out for hint in hints)
+    assert out.count("live ") == len(hints) + 1
 
 
 def test_a_csv_file_quietly(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,13 +165,15 @@ def wait_for_points(url: str, run: str, count: int) -> None:
             time.sleep(0.05)
 
 
-def test_ctrl_c_leaves_a_report_and_exit_code_130(queue_url: str) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_leaves_a_report_and_exit_code_130(queue_url: str, number: signal.Signals, code: int) -> None:
     process = live("run", "spc", "--queue", queue_url, "--run", "cut", "--speed", "20", "--report", "cut.html")
     wait_for_points(queue_url, "cut", 40)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert err == ""
+    assert "stopping; again to abandon" in out
     assert "The run was stopped after" in out
     assert "The run was stopped after" in Path("cut.html").read_text()
 

@@ -21,7 +21,10 @@ FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 fine, 1 the queue failed, 2 bad input, 130 Ctrl-C."""
+    """Run the command line and return its exit code: 0 fine, 1 the queue failed, 2 bad input, 130 Ctrl-C.
+
+    `live run` ended by SIGTERM gives 143.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without these characters is no reason to stop
@@ -110,6 +113,9 @@ def _tail(options: argparse.Namespace, url: str) -> int:
 def _stop(options: argparse.Namespace, url: str) -> int:
     with open_queue(url) as queue:
         _known(queue, options.run)
+        info = queue.info(options.run)
+        if info.ended:
+            raise BadInput(f"{options.run}: this run has ended ({info.status}); there is nothing to stop")
         queue.request_stop(options.run)
     print(f"asked {options.run} to stop")
     return FINE

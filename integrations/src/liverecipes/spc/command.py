@@ -1,6 +1,7 @@
 """`live run spc`: read the data, run the recipe on the queue, show it, write the report."""
 
 import argparse
+import contextlib
 import os
 import re
 import secrets
@@ -9,6 +10,7 @@ import signal
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import livequeue
 from rich.console import Console
@@ -91,11 +93,15 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
     command = _command(options, seed)
     console = Console(quiet=options.quiet)
     interrupted = threading.Event()
+    caught: list[int] = []
     with open_queue(queue_url) as queue:
         try:
             requests = queue.stop(name), queue.stop(name + NUTS_SUFFIX)
         except livequeue.InvalidMessage as error:
             raise BadInput(f"--run: {error}") from None
+        for each in (name, name + NUTS_SUFFIX):  # a request to stop was meant for the run that had this id before
+            with contextlib.suppress(KeyError):
+                queue.request_stop(each, False)
 
         def stop() -> bool:
             return interrupted.is_set() or any(requested() for requested in requests)
@@ -104,11 +110,15 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
             if pause:
                 interrupted.wait(pause)
 
-        def interrupt(*_: object) -> None:
+        def interrupt(number: int, _: object) -> None:
+            if caught:
+                raise SystemExit(128 + number)
+            caught.append(number)
             interrupted.set()
-            signal.signal(signal.SIGINT, previous or signal.SIG_DFL)  # the second Ctrl-C is the usual one
+            with contextlib.suppress(RuntimeError):  # the signal came in the middle of another line
+                console.print("stopping; again to abandon", markup=False, highlight=False)
 
-        previous = signal.signal(signal.SIGINT, interrupt)
+        previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with queue.publisher(name) as sink, queue.publisher(name + NUTS_SUFFIX) as nuts_sink:
                 if options.quiet or options.no_view:
@@ -121,12 +131,13 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
                 f"--run {name}: this run is already on the queue with other content; choose another id, or none"
             ) from None
         finally:
-            signal.signal(signal.SIGINT, previous or signal.SIG_DFL)
+            for number, handler in previous.items():
+                signal.signal(number, handler or signal.SIG_DFL)
         messages = list(queue.subscribe(name, follow=False))
         with queue.subscribe(name + NUTS_SUFFIX, follow=False, types="nuts.draw/1") as draws:
             path.write_text(report(name, messages, draws, command), encoding="utf-8")
-    _say(console, messages, name, path, seed)
-    return 130 if interrupted.is_set() else 0
+    _say(console, messages, name, path, seed, _hints(options, queue_url, name))
+    return 128 + caught[0] if caught else 0
 
 
 def _settings(options: argparse.Namespace, series: Series) -> Settings:
@@ -193,7 +204,19 @@ def _command(options: argparse.Namespace, seed: int) -> str:
     return shlex.join(words)
 
 
-def _say(console: Console, messages: list[dict[str, Any]], name: str, path: Path, seed: int) -> None:
+def _hints(options: argparse.Namespace, queue_url: str, name: str) -> list[str]:
+    """Return the commands to type next; a queue that ended with this process has nothing to list or follow."""
+    live = os.environ.get("LIVE_PROGRAM", "live")  # where the command is, if not on the path of who will type it
+    where = ""
+    if options.queue:
+        where = " --queue " + ("URL" if urlsplit(queue_url).password else shlex.quote(queue_url))
+    hints = [f"{live} list{where}", f"{live} tail {name}{where}"]
+    if queue_url == "embedded://" or queue_url.startswith("memory://"):
+        hints = []
+    return [*hints, f"{live} run spc --data yours.csv"]
+
+
+def _say(console: Console, messages: list[dict[str, Any]], name: str, path: Path, seed: int, hints: list[str]) -> None:
     end = next(message for message in messages if message["type"] == "spc.end/1")
     points = [message for message in messages if message["type"] == "spc.point/1" and message["x"] is not None]
     answer = verdict(end, [point["label"] for point in points], [point["x"] for point in points])
@@ -202,14 +225,11 @@ def _say(console: Console, messages: list[dict[str, Any]], name: str, path: Path
     for text, style in ((answer.sentence, "bold"), (answer.detail, "")):
         console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     console.print()
-    live = os.environ.get("LIVE_PROGRAM", "live")  # where the command is, if not on the path of who will type it
     for text in (
         f"report  {path.resolve()}",
         f"run     {name}; seed {seed}",
         f"sampler {name}{NUTS_SUFFIX}" if end["nuts"] is not None else "",
-        f"next    {live} list",
-        f"        {live} tail {name}",
-        f"        {live} run spc --data yours.csv",
+        *(f"{'next' if index == 0 else '':<8}{hint}" for index, hint in enumerate(hints)),
     ):
         if text:
             console.print(text, markup=False, highlight=False, soft_wrap=True)

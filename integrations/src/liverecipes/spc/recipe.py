@@ -91,7 +91,8 @@ def run(
         sink(dict(point))
     observed = np.array([x for x in monitor.values if not np.isnan(x)])
     prior = monitor.prior or (segment_prior(observed) if len(observed) else None)
-    change = nuts = failure = None
+    change = nuts = None
+    failure: BaseException | None = None
     if prior is not None and len(observed) > 1:
         exact = change_posterior(observed, prior)
         change = _describe_change(exact, settings.prior_change, seed)
@@ -99,7 +100,7 @@ def run(
         if settings.nuts and observed.min() < observed.max() and not stop():
             try:
                 nuts = _sample(observed, prior, settings, seed, nuts_sink, stop)
-            except Exception as error:
+            except BaseException as error:  # an abandoned run says so as well, and does not stay "running"
                 failure = error
                 text = f"{type(error).__name__}: {error}"
                 sink(dict(SpcFailure(type="spc.failure/1", part="run", seq=1, error=text)))

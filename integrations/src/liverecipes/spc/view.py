@@ -213,13 +213,17 @@ class View:
 
     def __exit__(self, *error: object) -> None:
         # By now the run's last message is on the queue, and the reader ends by itself; a run that failed has none.
-        self._threads[0].join(timeout=None if error[0] is None else 1.0)
-        self._threads[1].join(timeout=1.0 if self._watch.nuts_settings is None else 5.0)
-        for reader, thread in zip(self._readers, self._threads, strict=True):
-            reader.close()
-            thread.join()
-        if self._console.is_interactive:
-            self._live.stop()
+        try:
+            self._threads[0].join(timeout=None if error[0] is None else 1.0)
+            self._threads[1].join(timeout=1.0 if self._watch.nuts_settings is None else 5.0)
+        finally:  # whoever cannot wait for the last messages still gets the terminal back
+            try:
+                for reader, thread in zip(self._readers, self._threads, strict=True):
+                    reader.close()
+                    thread.join()
+            finally:
+                if self._console.is_interactive:
+                    self._live.stop()
 
     def _read(self, reader: livequeue.Subscription) -> None:
         # A queue that fails is the publisher's to report: without a view the run goes on.
