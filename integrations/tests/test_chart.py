@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from liverecipes.spc.chart import Limits, cusum, known_variance_chart, limits, score
+from liverecipes.spc.chart import Limits, cusum, frame, known_variance_chart, limits, score
 from liverecipes.spc.conjugate import FloatArray, NormalInverseGamma, learned, segment_prior
 from liverecipes.spc.data import load
 from scipy import integrate, stats
@@ -134,3 +134,11 @@ def test_equal_points_teach_finite_limits() -> None:
 def test_one_point_makes_a_proper_prior() -> None:
     assert segment_prior(np.array([5.0])) == (5.0, 0.01, 1.0, 25.0)
     assert segment_prior(np.array([0.0])) == (0.0, 0.01, 1.0, 1.0)
+
+
+def test_the_frame_holds_the_limits_and_is_not_ruled_by_them() -> None:
+    low, high = frame([-1.0, 1.0], [None, *[-3.0] * 20], [None, *[3.5] * 20], 0.1)
+    assert (low, high) == pytest.approx((-3.65, 4.15))
+    assert frame([-1.0, 1.0], [-1e9, *[-3.0] * 20], [1e9, *[3.5] * 20], 0.1) == (low, high)
+    assert frame([-1.0, 1.0], [-1e9] * 9, [1e9] * 9, 0.1) == pytest.approx((-4.8, 4.8))
+    assert frame([], [], [], 0.1) == (-1.0, 1.0)

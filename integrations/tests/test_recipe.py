@@ -223,7 +223,8 @@ def test_a_failing_sink_ends_the_run() -> None:
     [
         ("hazard", 0.0, "hazard: must be between 0 and 1, got 0.0"),
         ("hazard", float("nan"), "hazard: must be between 0 and 1, got nan"),
-        ("k", -1.0, "k: must be a positive number, got -1.0"),
+        ("k", -1.0, "k: must be above 0 and at most 30, got -1.0"),
+        ("k", 100.0, "k: must be above 0 and at most 30, got 100.0"),
         ("phase_one", 1, "phase1: must be at least 3 observations, got 1"),
         ("prior", NormalInverseGamma(0, 0, 1, 1), "prior: KAPPA and B must be positive"),
         ("num_samples", 1, "draws: must be at least 10, got 1"),
@@ -232,3 +233,13 @@ def test_a_failing_sink_ends_the_run() -> None:
 def test_settings_are_checked_at_the_door(field: str, value: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         replace(CHART, **{field: value})
+
+
+def test_an_unlikely_position_does_not_move_the_headline() -> None:
+    rng = np.random.default_rng(19)
+    values = rng.normal(0, 1, 40)
+    values[20] = 1e6
+    change = messages_of(series(values))[-1]["change"]
+    assert change["mode"] == 20
+    assert abs(change["before"]["median"]) < 1
+    assert 0.5 < change["before"]["noise"] < 2

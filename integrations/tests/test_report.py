@@ -113,6 +113,17 @@ def test_ten_thousand_points_make_a_page_that_opens() -> None:
     assert "Every 5th point is drawn, and all alarms." in found
 
 
+def test_it_says_that_nothing_was_monitored_and_that_nuts_was_not_asked_for() -> None:
+    rng = np.random.default_rng(18)
+    values = np.concatenate([rng.normal(0, 1, 20), rng.normal(9, 1, 20)])
+    data = Series("x", tuple(map(str, range(40))), values, "made here")
+    found = page(data, Settings(nuts=False, phase_one=1000))
+    assert "Nothing was monitored: phase I, which sets what is normal, took every observation (40)." in found
+    assert "NUTS was not asked for" in found
+    assert "did not run to its end" not in found
+    assert "Nothing was monitored" not in page(data, Settings(nuts=False))
+
+
 def test_a_run_that_never_ended_has_no_report() -> None:
     with pytest.raises(ValueError, match=r"run 'x': no spc.start/1 message"):
         report("x", [], [], "")
@@ -127,7 +138,8 @@ def test_probabilities_are_never_certain() -> None:
 def test_numbers_and_ticks_are_round() -> None:
     assert number(1097.4, 1.2) == "1097"
     assert number(0.123456, 0.001) == "0.123"
-    assert number(3e8, 1) == "3e+08"
+    assert number(3e8, 1e7) == "3e+08"
+    assert [number(1e9 + x, 0.05) for x in (0.0, 5.43)] == ["1000000000", "1000000005.43"]
     assert nice_ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1]
     assert nice_ticks(-3, 1.5) == [-3, -2, -1, 0, 1]
     assert spaced([str(year) for year in range(1871, 1971)])[0] == (9.0, "1880")

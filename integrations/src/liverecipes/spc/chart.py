@@ -1,9 +1,10 @@
 """Control charts: conjugate predictive limits for an unknown and for a known variance, and the tabular CUSUM."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from scipy.stats import norm, t
 
 from .conjugate import FloatArray, NormalInverseGamma
@@ -15,6 +16,24 @@ class Limits(NamedTuple):
     center: float
     lower: float
     upper: float
+
+
+def frame(
+    values: Sequence[float], lower: Iterable[float | None], upper: Iterable[float | None], pad: float
+) -> tuple[float, float]:
+    """Return the range of a picture of points and their limits, `pad` of the whole wider.
+
+    Of the limits the outermost tenth, where a level is still being learned, does not count, nor what lies further than
+    one and a half times the points' range from them.
+    """
+    low, high = (min(values), max(values)) if values else (0.0, 0.0)
+    reach = 1.5 * (high - low) or math.inf
+    below, above = ([bound for bound in bounds if bound is not None] for bounds in (lower, upper))
+    if below and above:
+        low = max(low - reach, min(low, float(np.quantile(below, 0.1))))
+        high = min(high + reach, max(high, float(np.quantile(above, 0.9))))
+    margin = pad * (high - low) or 0.1 * abs(high) or 1.0
+    return low - margin, high + margin
 
 
 def limits(belief: NormalInverseGamma, k: float) -> Limits:

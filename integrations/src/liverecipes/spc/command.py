@@ -22,7 +22,7 @@ from .conjugate import NormalInverseGamma
 from .data import BUILT_IN, Series, load
 from .recipe import NUTS_SUFFIX, Settings, run
 from .report import report
-from .verdict import verdict
+from .verdict import unmonitored, verdict
 from .view import View
 
 DESCRIPTION = """Bayesian statistical process control with a live changepoint: a predictive chart with limits, online
@@ -222,7 +222,9 @@ def _say(console: Console, messages: list[dict[str, Any]], name: str, path: Path
     answer = verdict(end, [point["label"] for point in points], [point["x"] for point in points])
 
     console.print()
-    for text, style in ((answer.sentence, "bold"), (answer.detail, "")):
+    for text, style in ((answer.sentence, "bold"), (answer.detail, ""), (unmonitored(points), "")):
+        if not text:
+            continue
         console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     console.print()
     for text in (

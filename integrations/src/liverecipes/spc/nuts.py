@@ -19,6 +19,7 @@ class Estimate(TypedDict):
     """What the draws say about one number, and how well they say it."""
 
     mean: float
+    median: float
     sd: float
     lower: float
     """2.5 % quantile."""
@@ -136,6 +137,7 @@ def estimate(draws: FloatArray) -> Estimate:
     with np.errstate(invalid="ignore", divide="ignore"):  # draws that are all equal have no R-hat
         return Estimate(
             mean=float(draws.mean()),
+            median=float(np.median(draws)),
             sd=float(draws.std(ddof=1)),
             lower=float(lower),
             upper=float(upper),

@@ -5,10 +5,12 @@ level and a variance of their own, each from the same Normal-inverse-gamma prior
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.optimize import brentq
+from scipy.special import gammaincc, gammainccinv, logsumexp, stdtr
 
 from .conjugate import FloatArray, NormalInverseGamma
 
@@ -36,10 +38,28 @@ class ChangePosterior(NamedTuple):
         second = float(np.sum(self.probabilities * (within + (belief.m - mean) ** 2)))
         return mean, math.sqrt(second)
 
+    def median(self, side: Literal["before", "after"]) -> float:
+        """Return the median of the level `"before"` or `"after"`; no unlikely position moves it far."""
+        weights, (m, kappa, a, b) = self._likely(side)
+        scale = np.sqrt(b / (a * kappa))
+        # Each position has a median of its own, and that of their mixture lies between them.
+        low, high = float(m.min()), float(m.max())
+        return _root(lambda x: float(np.sum(weights * stdtr(2 * a, (x - m) / scale))) - 0.5, low, high)
+
     def noise(self, side: Literal["before", "after"]) -> float:
-        """Return the root of the posterior mean of the variance `"before"` or `"after"`."""
+        """Return the posterior median of the noise, a standard deviation, `"before"` or `"after"`."""
+        weights, (_, _, a, b) = self._likely(side)
+        own = 0.5 * np.log(b / gammainccinv(a, 0.5))
+        low, high = float(own.min()), float(own.max())
+        return math.exp(_root(lambda x: float(np.sum(weights * gammaincc(a, b * np.exp(-2 * x)))) - 0.5, low, high))
+
+    def _likely(self, side: Literal["before", "after"]) -> tuple[FloatArray, tuple[FloatArray, ...]]:
+        """Return the positions that matter to a median: their weights, and what is believed there."""
         belief = self.before if side == "before" else self.after
-        return math.sqrt(float(np.sum(self.probabilities * belief.b / (belief.a - 1))))
+        keep = self.probabilities > 1e-9 * self.probabilities.max()
+        weights = self.probabilities[keep]
+        fields = tuple(np.broadcast_to(value, self.probabilities.shape)[keep] for value in belief)
+        return weights / weights.sum(), fields
 
     def interval(self, probability: float) -> tuple[int, int]:
         """Return the shortest range of positions (first, last) that holds at least this much probability."""
@@ -87,3 +107,12 @@ def change_posterior(values: FloatArray, prior: NormalInverseGamma) -> ChangePos
         prior.update_batch(*before),
         prior.update_batch(*after),
     )
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Return where the increasing function is zero, between two numbers that enclose it up to rounding."""
+    if function(low) >= 0:
+        return low
+    if function(high) <= 0:
+        return high
+    return float(brentq(function, low, high, xtol=max(1e-13 * (high - low), 1e-300)))

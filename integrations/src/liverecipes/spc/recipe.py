@@ -45,7 +45,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, value, right, fine in (
-            ("k", self.k, "a positive number", 0 < self.k <= 30),
+            ("k", self.k, "above 0 and at most 30", 0 < self.k <= 30),
             ("hazard", self.hazard, "between 0 and 1", 0 < self.hazard < 1),
             ("window", self.window, "a positive whole number", self.window >= 1),
             ("threshold", self.threshold, "between 0 and 1", 0 < self.threshold < 1),
@@ -255,6 +255,7 @@ def _describe_change(exact: ChangePosterior, prior_change: float, seed: int) -> 
         "before": _side(exact, "before"),
         "after": _side(exact, "after"),
         "difference": {
+            "median": float(np.median(difference)),
             "mean": exact.level("after")[0] - exact.level("before")[0],
             "sd": float(difference.std(ddof=1)),
             "lower": lower,
@@ -265,7 +266,7 @@ def _describe_change(exact: ChangePosterior, prior_change: float, seed: int) -> 
 
 def _side(exact: ChangePosterior, side: Literal["before", "after"]) -> dict[str, float]:
     mean, sd = exact.level(side)
-    return {"mean": mean, "sd": sd, "noise": exact.noise(side)}
+    return {"mean": mean, "median": exact.median(side), "sd": sd, "noise": exact.noise(side)}
 
 
 def _sample(

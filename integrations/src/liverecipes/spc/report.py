@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
+from .chart import frame
 from .conjugate import FloatArray
 from .page import PAGE, STYLE
 from .svg import Plot, nice_ticks, spaced
-from .verdict import UNDECIDED, converged, percent, verdict
+from .verdict import UNDECIDED, converged, percent, unmonitored, verdict
 
 Message = dict[str, Any]
 MOST_POINTS = 2000
@@ -44,14 +45,14 @@ def report(run: str, messages: Iterable[Message], nuts_messages: Iterable[Messag
     if points:
         sections += [_chart(start, points), _run_lengths(start, points)]
     if end["change"] is not None and len({point["x"] for point in observed}) > 1:
-        sections += [_change_time(end, labels), _levels(end, nuts_messages)]
+        sections += [_change_time(end, labels), _levels(start, end, nuts_messages)]
     sections += [_alarms(start, points), _about(run, start, end, command)]
     return PAGE.format(
         title=escape(f"{start['data']['name']}: process control"),
         style=STYLE,
         source=escape(start["data"]["source"]),
         headline=escape(answer.sentence),
-        detail=escape(answer.detail),
+        detail=escape(f"{answer.detail} {unmonitored(points)}".strip()),
         sections="\n".join(sections),
     )
 
@@ -75,9 +76,8 @@ def _chart(start: Message, points: list[Message]) -> str:
     settings = start["settings"]
     step = math.ceil(len(points) / MOST_POINTS)
     shown = [point for point in points if point["seq"] % step == 0 or point["alarms"]]
-    values = [point["x"] for point in points if point["x"] is not None] or [0.0]
-    pad = 0.35 * (max(values) - min(values)) or 0.1 * abs(values[0]) or 1.0
-    top, bottom = max(values) + pad, min(values) - pad
+    values = [point["x"] for point in points if point["x"] is not None]
+    bottom, top = frame(values, (point["lower"] for point in points), (point["upper"] for point in points), 0.08)
     plot = Plot("observations, limits and alarms", (-1, len(points)), (bottom, top), 340)
     plot.y_ticks()
     plot.band(((p["seq"], p["lower"], p["upper"]) for p in shown), "band")
@@ -168,10 +168,12 @@ def _change_time(end: Message, labels: Sequence[str]) -> str:
     )
 
 
-def _levels(end: Message, nuts_messages: Iterable[Message]) -> str:
+def _levels(start: Message, end: Message, nuts_messages: Iterable[Message]) -> str:
     change, nuts = end["change"], end["nuts"]
     parts = [
-        "<section><h2>From what to what?</h2><p>If there was one change: the level before and the level after it.</p>"
+        "<section><h2>From what to what?</h2>",
+        "<p>If there was one change: the level before and the level after it, over every time at which it may have ",
+        "come. The table has means of the levels, the headline medians.</p>",
     ]
     if nuts is not None:
         parts.append(_level_plot(end, nuts_messages))
@@ -189,7 +191,8 @@ def _levels(end: Message, nuts_messages: Iterable[Message]) -> str:
     heads = ["", "exact, ± sd"] + ["NUTS, ± sd", "95% interval"] * (nuts is not None)
     parts.append(_table(heads, rows))
     if nuts is None:
-        parts.append("<p>NUTS did not run to its end; the numbers are those of the exact posterior.</p></section>")
+        why = "NUTS was not asked for" if start["nuts"] is None else "NUTS did not run to its end"
+        parts.append(f"<p>{why}; the numbers are those of the exact posterior.</p></section>")
         return "".join(parts)
     parts.append("<h3>Can the draws be trusted?</h3>")
     exact_values = {name: change[name]["mean"] for name in names}
@@ -259,6 +262,7 @@ def _alarms(start: Message, points: list[Message]) -> str:
         f"<p>In control, about {chance:.2g} of the {monitored} monitored points would be outside limits of ±{k:g} "
         "sigma by chance.</p>"
     )
+    note = f"<p>{escape(unmonitored(points))}</p>" if unmonitored(points) else note
     rows = [(point["label"], alarm["rule"], alarm["text"]) for point in points for alarm in point["alarms"]]
     body = _table(("at", "rule", "what it says"), rows[:200]) if rows else "<p>None.</p>"
     more = f"<p>And {len(rows) - 200} more.</p>" if len(rows) > 200 else ""

@@ -1,5 +1,6 @@
 """The answer in words: what the last message of a run says about the process."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -43,7 +44,7 @@ def verdict(end: dict[str, Any], labels: Sequence[str], values: Sequence[float])
     where = (
         f"between {last_old} and {first_new} with probability {percent(change['probabilities'][change['mode'] - 1])}, "
         f"from {number(size['before'], size['step'])} to {number(size['after'], size['step'])} "
-        f"(difference {number(size['mean'], size['step'])}, 95% interval "
+        f"(difference {number(size['median'], size['step'])}, 95% interval "
         f"{number(size['lower'], size['step'])} to {number(size['upper'], size['step'])})"
     )
     detail = (
@@ -61,6 +62,14 @@ def verdict(end: dict[str, Any], labels: Sequence[str], values: Sequence[float])
     return Verdict(f"The process changed {where}.", detail)
 
 
+def unmonitored(points: Sequence[dict[str, Any]]) -> str:
+    """Return a sentence if no point was held against a prediction, otherwise nothing."""
+    seen = sum(point["x"] is not None for point in points)
+    if not seen or any(point["score"] is not None for point in points):
+        return ""
+    return f"Nothing was monitored: phase I, which sets what is normal, took every observation ({seen})."
+
+
 def converged(nuts: dict[str, Any] | None) -> bool:
     """Tell whether the draws may speak: every R-hat at most 1.01 and at least 400 effective draws."""
     return nuts is not None and all(
@@ -69,15 +78,15 @@ def converged(nuts: dict[str, Any] | None) -> bool:
 
 
 def difference(end: dict[str, Any]) -> dict[str, float]:
-    """Return the levels and their difference: from NUTS where it converged, otherwise from the exact posterior.
+    """Return the medians of the levels and of their difference: from NUTS where it converged, otherwise the exact ones.
 
     `step` is the unit of the last digit worth showing.
     """
     nuts = end["nuts"]
     source = nuts if converged(nuts) else end["change"]
-    found = {name: source["difference"][name] for name in ("mean", "lower", "upper")}
+    found = {name: source["difference"][name] for name in ("median", "lower", "upper")}
     step = (found["upper"] - found["lower"]) / 100
-    return found | {"before": source["before"]["mean"], "after": source["after"]["mean"], "step": step}
+    return found | {"before": source["before"]["median"], "after": source["after"]["median"], "step": step}
 
 
 def percent(probability: float) -> str:
@@ -93,7 +102,8 @@ def percent(probability: float) -> str:
 def number(value: float, step: float) -> str:
     """Return the value with digits down to about `step`."""
     if step <= 0 or abs(value) >= 1e7 or (value != 0 and abs(value) < 1e-4):
-        return f"{value:.4g}"
+        digits = math.log10(abs(value) / step) + 2 if step > 0 and value != 0 else 4
+        return f"{value:.{int(min(15, max(4, digits)))}g}"
     decimals = 0
     while decimals < 6 and 10.0**-decimals > 1.5 * step:
         decimals += 1

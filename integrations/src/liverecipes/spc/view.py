@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..terminal import printable
+from .chart import frame
 from .recipe import NUTS_SUFFIX
 from .verdict import number
 
@@ -107,10 +108,7 @@ class Watch:
         stride = min(3, max(1, math.ceil(self.start["data"]["count"] / columns))) if self.start else 1
         points = self.points[-(columns - 1) * stride - 1 - (len(self.points) - 1) % stride :]
         values = [point["x"] for point in points if point["x"] is not None]
-        values += [point["center"] for point in points if point["center"] is not None] if values else []
-        low, high = (min(values), max(values)) if values else (0.0, 1.0)
-        pad = 0.25 * (high - low) or 0.1 * abs(high) or 1.0
-        low, high = low - pad, high + pad
+        low, high = frame(values, (point["lower"] for point in points), (point["upper"] for point in points), 0.05)
         grid = [[(" ", "")] * columns for _ in range(rows)]
 
         def put(column: int, value: float | None, mark: str, style: str) -> None:
@@ -135,6 +133,8 @@ class Watch:
         for index, row in enumerate(grid):
             value = high - (index + 0.5) / rows * (high - low)
             value_label = number(value, 0.2 * (high - low) / rows) if index % 2 == rows % 2 else ""
+            if len(value_label) > LABEL_WIDTH:
+                value_label = f"{value:.3g}"
             text.append(f"{value_label:>{LABEL_WIDTH}} ", "dim")
             for mark, style in row:
                 text.append(mark, style)
