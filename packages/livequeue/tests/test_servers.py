@@ -1,5 +1,6 @@
 """Connecting to servers: passwords, databases, TLS, and errors that say what to do."""
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -98,6 +99,33 @@ def test_passwords_are_hidden() -> None:
     assert hide_password("redis://user:pa:ss@host:1/0") == "redis://user:***@host:1/0"
     assert hide_password("unix://:x@/a/b?db=1&password=y&z=1") == "unix://:***@/a/b?db=1&password=***&z=1"
     assert hide_password("redis://host/0") == "redis://host/0"
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random"])
+def test_a_server_that_evicts_results_is_refused(real_server: Start, policy: str) -> None:
+    server = real_server("--maxmemory", "64mb", "--maxmemory-policy", policy)
+    message = {"type": "demo.step/1", "part": "steps", "seq": 0}
+    with livequeue.connect(server.url) as queue:
+        transport: Any = queue._transport
+        sink = queue.publisher("r")
+        with pytest.raises(livequeue.ServerRefused, match=rf"{policy}.* CONFIG SET maxmemory-policy noeviction") as e:
+            sink(message) or sink.flush()  # type: ignore[func-returns-value]
+        assert str(e.value).startswith(server.url)
+        with contextlib.suppress(livequeue.ServerRefused):
+            sink.close()
+        assert queue.runs() == []
+        transport._call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        with queue.publisher("r") as sink:
+            sink(message)
+        transport._call("CONFIG", "SET", "maxmemory-policy", policy)
+        transport._call("CONFIG", "SET", "maxmemory", "0")  # unbounded: nothing is ever evicted
+        with queue.publisher("unbounded") as sink:
+            sink(message)
+        transport._call("CONFIG", "SET", "maxmemory", "64mb")
+        transport._call("ACL", "SETUSER", "default", "-info")  # may not ask: published on trust
+        with queue.publisher("trust") as sink:
+            sink(message)
+        assert queue.runs() == ["r", "unbounded", "trust"]
 
 
 def test_a_key_of_another_kind_is_refused_not_waited_for(real_server: Start) -> None:

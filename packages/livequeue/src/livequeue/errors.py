@@ -18,7 +18,7 @@ class ServerUnavailable(QueueError, ConnectionError):
 
 
 class ServerRefused(QueueError):
-    """The server answered with an error that waiting does not mend (no permission, a key of another kind)."""
+    """The server answered with an error that waiting does not mend (no permission, a policy of eviction)."""
 
 
 class QueueFull(QueueError, MemoryError):

@@ -78,6 +78,9 @@ class MemoryTransport:
     def close(self) -> None:
         pass
 
+    def check_keeps(self) -> None:
+        pass
+
     def append(self, run: str, entries: list[Entry]) -> list[bool]:
         bus = self._bus
         stored = []

@@ -464,6 +464,7 @@ class Publisher:
         """Compare what the server holds with what we know; return the entries that it has forgotten."""
         first: dict[_Part, int] = {}
         if transport.fresh:
+            transport.check_keeps()
             for part in list(self._parts.values()):
                 part.contacted = False
                 if part.acked and not part.telemetry:

@@ -170,6 +170,21 @@ class ServerTransport:
 
     # --- streams
 
+    def check_keeps(self) -> None:
+        try:
+            answer: bytes = self._call("INFO", "memory")
+        except ServerRefused:  # not allowed to ask, or a server without INFO: fakeredis, which then hangs up
+            self.close()
+            self.connect()
+            return
+        memory = dict(line.split(":", 1) for line in answer.decode(errors="replace").splitlines() if ":" in line)
+        policy = memory.get("maxmemory_policy", "noeviction")
+        if memory.get("maxmemory", "0") != "0" and policy != "noeviction":
+            raise ServerRefused(
+                f"{self.shown}: its maxmemory-policy is {policy}, which may delete results in silence when memory "
+                "is short; set it right with: CONFIG SET maxmemory-policy noeviction"
+            )
+
     def append(self, run: str, entries: list[Entry]) -> list[bool]:
         self.connect()
         packed = [b"*1\r\n$5\r\nMULTI\r\n"]

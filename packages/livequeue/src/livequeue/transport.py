@@ -55,6 +55,9 @@ class Transport(Protocol):
     def ping(self) -> None: ...
     def close(self) -> None: ...
 
+    def check_keeps(self) -> None:
+        """Raise ServerRefused where the store may evict what it was given."""
+
     def append(self, run: str, entries: list[Entry]) -> list[bool]:
         """Store a batch; False marks an entry whose id was taken or passed."""
 
