@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import pickle
+import re
 import threading
 import time
 from itertools import count, islice
@@ -355,12 +356,14 @@ def test_runs_are_listed_oldest_first_and_deleted(queue: Queue) -> None:
     assert info.parts == {"run": 2, "chain-0": 1, "progress": 1}
     assert abs(info.created - time.time()) < 60
     assert (queue.info("a").status, queue.info("c").status) == ("running", "failed")
-    queue.request_stop("b")
+    queue.request_stop("b", stop=False)
+    queue.request_stop("a")
     queue.store("b")["x"] = b"1"
     queue.delete("b")
     assert queue.runs() == ["a", "c"]
     assert queue.length("b") == 0
-    assert not queue.stop("b")()
+    queue.delete("a")
+    assert not queue.stop("a")()
     assert dict(queue.store("b")) == {}
     with pytest.raises(KeyError, match="no run 'b'"):
         queue.info("b")
@@ -369,13 +372,31 @@ def test_runs_are_listed_oldest_first_and_deleted(queue: Queue) -> None:
 
 
 def test_stop(queue: Queue) -> None:
+    publish(queue, "r", start())
     stop = queue.stop("r")
     assert stop() is False
-    queue.request_stop("r")
+    assert queue.request_stop("r") is True
     assert stop() is False  # asked a moment ago: no second question to the server
     time.sleep(stop.interval)
     assert stop() is True
-    queue.request_stop("r", stop=False)
+    assert queue.request_stop("r", stop=False) is True
+    assert queue.stop("r")() is False
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_a_run_that_is_not_there_cannot_be_stopped(queue: Queue, stop: bool) -> None:
+    with pytest.raises(KeyError, match="no run 'typo'"):
+        queue.request_stop("typo", stop)
+    assert queue.stop("typo")() is False
+    queue.delete("typo")  # nothing to delete: a delete may be repeated
+
+
+def test_a_run_that_has_ended_cannot_be_stopped(queue: Queue) -> None:
+    publish(queue, "r", start())
+    queue.request_stop("r")
+    publish(queue, "r", end())
+    assert queue.request_stop("r", stop=False) is True
+    assert queue.request_stop("r") is False
     assert queue.stop("r")() is False
 
 
@@ -504,6 +525,77 @@ def test_pickle(queue: Queue) -> None:
         assert pickle.loads(pickle.dumps(queue.stop("r")))()
         assert queue.length("r") == 2
     sink.close()
+
+
+@pytest.mark.parametrize("error", [livequeue.Conflict, livequeue.MessagesLost])
+def test_closing_does_not_repeat_an_error_that_was_raised(queue: Queue, error: type[Exception]) -> None:
+    publish(queue, "r", draw(0))
+    with livequeue.connect(queue.url) if not queue.url.startswith("memory") else queue as other:
+        sink, bad = other.publisher("r"), draw(0, value=9.0) if error is livequeue.Conflict else draw(5)
+        with pytest.raises(error):  # noqa: PT012
+            sink(bad)
+            sink.flush()
+        if not queue.url.startswith("memory"):
+            with pytest.raises(error):  # a call is told again
+                sink(bad)
+        sink.close()
+        with contextlib.suppress(error), other.publisher("r") as sink:
+            sink(bad)
+            sink.flush()
+        seen = other.publisher("r")
+        with contextlib.suppress(error):
+            seen(bad)
+            seen.flush()  # and the queue closes it
+
+
+def test_closing_tells_an_error_that_nobody_saw(queue: Queue) -> None:
+    publish(queue, "r", draw(0))
+    with pytest.raises(livequeue.Conflict), queue.publisher("r") as sink:
+        sink(draw(0, value=9.0))
+
+
+def test_a_closed_queue_says_so(queue: Queue) -> None:
+    other = livequeue.connect(queue.url)
+    store = other.store("r")
+    other.close()
+    for use in (other.runs, lambda: other.publisher("r"), lambda: other.subscribe("r"), lambda: store["x"]):
+        with pytest.raises(livequeue.QueueError, match="this queue is closed"):
+            use()
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("seconds", [NAN, np.float64("nan"), -1, -float("inf"), "1", True, [1]], ids=repr)
+def test_seconds_are_checked(queue: Queue, seconds: Any) -> None:
+    for use in (
+        lambda: queue.subscribe("r", timeout=seconds),
+        lambda: queue.asubscribe("r", timeout=seconds),
+        lambda: queue.publisher("r", deadline=seconds),
+        lambda: queue.publisher("r", interval=seconds),
+        lambda: livequeue.connect(queue.url, deadline=seconds),
+    ):
+        with pytest.raises(ValueError, match=re.escape(repr(seconds))):
+            use()
+
+
+def test_seconds_may_be_none_or_all(queue: Queue) -> None:
+    publish(queue, "r", start(), end())
+    for seconds in (0, np.float32(1), float("inf")):
+        assert len(list(queue.subscribe("r", timeout=seconds))) == 2
+        livequeue.connect("memory://", deadline=seconds).close()
+
+
+@pytest.mark.parametrize("name", ["maxlen", "buffer", "retain", "max_payload"])
+@pytest.mark.parametrize("size", [NAN, -1, 1.5, "1", True, None], ids=repr)
+def test_sizes_are_checked(queue: Queue, name: str, size: Any) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must be an int >= [01], got {size!r}"):
+        queue.publisher("r", **{name: size})
+
+
+def test_on_gap_is_checked(queue: Queue) -> None:
+    with pytest.raises(TypeError, match="on_gap must be a function or None, got 'print'"):
+        queue.subscribe("r", on_gap="print")  # type: ignore[arg-type]
 
 
 def test_connecting_options_are_checked(queue: Queue) -> None:

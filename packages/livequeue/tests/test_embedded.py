@@ -299,6 +299,7 @@ def test_what_nobody_closed_is_sent_before_the_server_ends(kept: bool, short_pat
 @pytest.mark.parametrize("kept", [False, True], ids=["private", "kept"])
 def test_a_forked_process_may_use_the_queue(kept: bool, short_path: Path) -> None:
     with livequeue.connect(f"embedded://{short_path}/queue" if kept else "embedded://") as queue:
+        queue.store("r")["parent"] = b"1"
         queue.request_stop("r")
         child = os.fork()
         if child == 0:

@@ -1,6 +1,5 @@
 """Connecting to servers: passwords, databases, TLS, and errors that say what to do."""
 
-import contextlib
 import shutil
 import socket
 import subprocess
@@ -111,8 +110,7 @@ def test_a_server_that_evicts_results_is_refused(real_server: Start, policy: str
         with pytest.raises(livequeue.ServerRefused, match=rf"{policy}.* CONFIG SET maxmemory-policy noeviction") as e:
             sink(message) or sink.flush()  # type: ignore[func-returns-value]
         assert str(e.value).startswith(server.url)
-        with contextlib.suppress(livequeue.ServerRefused):
-            sink.close()
+        sink.close()  # it was said
         assert queue.runs() == []
         transport._call("CONFIG", "SET", "maxmemory-policy", "noeviction")
         with queue.publisher("r") as sink:
@@ -137,8 +135,7 @@ def test_a_key_of_another_kind_is_refused_not_waited_for(real_server: Start) -> 
         with pytest.raises(livequeue.ServerRefused, match="WRONGTYPE"):  # noqa: PT012
             sink({"type": "demo.step/1", "part": "steps", "seq": 0})
             sink.flush()
-        with pytest.raises(livequeue.ServerRefused):
-            sink.close()
+        sink.close()  # it was said
         transport._call("DEL", "live:v1:{r}:part:steps")
 
 

@@ -166,6 +166,7 @@ class Publisher:
         self._retained: deque[Entry] = deque()
         self._retained_bytes = 0
         self._error: QueueError | None = None
+        self._told: QueueError | None = None  # the last error that was raised to a caller
         self._away_since: float | None = None
         self._hurry = False
         self._idle = False  # the thread waits for messages
@@ -212,13 +213,18 @@ class Publisher:
             self._raise_error()
 
     def close(self) -> None:
-        """Flush, and give the connection back. Closing twice does nothing."""
+        """Flush, and give the connection back. Closing twice does nothing.
+
+        An error that ended the publisher, and was raised by a call or `flush` before, is not raised again.
+        """
         with self._changed:
             if self._closed:
                 return
             self._closed = True
+            told = self._error is not None and self._error is self._told
         try:
-            self.flush()
+            if not told:
+                self.flush()
         finally:
             self._hang_up()
 
@@ -325,6 +331,7 @@ class Publisher:
         error = self._error
         if error is None:
             return
+        self._told = error
         if isinstance(error, QueueFull | ServerUnavailable):
             self._error = None  # said once; then the background tries again
             self._changed.notify_all()

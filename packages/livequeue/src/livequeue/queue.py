@@ -2,11 +2,13 @@
 
 import atexit
 import contextlib
+import math
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -62,6 +64,7 @@ class Queue:
     """Runs on one store. Threads may share it, and it is a context manager."""
 
     def __init__(self, url: str, deadline: float) -> None:
+        _check_seconds("deadline", deadline)
         self._endpoint = open_endpoint(url)
         self.url = self._endpoint.url
         """The URL that reaches the same queue from another process."""
@@ -84,8 +87,13 @@ class Queue:
 
     def _ask(self, question: Callable[[Transport], T]) -> T:
         """Ask the store; every question is safe to repeat."""
+        self._check_open()
         with self._lock:
             return patiently(lambda: question(self._transport), self._deadline)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise QueueError(f"{self._endpoint.shown}: this queue is closed")
 
     def publisher(
         self,
@@ -110,11 +118,18 @@ class Queue:
             retain: bytes of stored messages kept here, to be sent again if the server forgets them.
             max_payload: largest encoded message, in bytes.
         """
+        self._check_open()
+        _check_seconds("interval", interval)
         if not 0 < interval <= 0.05:
             raise ValueError(f"interval must be above 0 and at most 0.05 seconds, got {interval!r}")
         if isinstance(telemetry, str):
             raise ValueError(f"telemetry must be a collection of patterns, got the string {telemetry!r}")
         limit = self._deadline if deadline is None else deadline
+        _check_seconds("deadline", limit)
+        _check_size("maxlen", maxlen, 1)
+        _check_size("buffer", buffer, 0)
+        _check_size("retain", retain, 0)
+        _check_size("max_payload", max_payload, 1)
         settings = Settings(tuple(telemetry), maxlen, interval, limit, buffer, retain, max_payload)
         publisher = Publisher(self._endpoint, run, settings)
         self._publishers.add(publisher)
@@ -141,6 +156,11 @@ class Queue:
             timeout: seconds without any message after which the iteration ends quietly, with `ended` False.
             on_gap: called as on_gap(part, first missing seq, count) where messages of a part are missing.
         """
+        self._check_open()
+        if timeout is not None:
+            _check_seconds("timeout", timeout)
+        if on_gap is not None and not callable(on_gap):
+            raise TypeError(f"on_gap must be a function or None, got {on_gap!r}")
         subscription = Subscription(
             self._endpoint.open(),
             check_run(run),
@@ -184,14 +204,23 @@ class Queue:
         return sum(self._ask(lambda store: store.lengths(run)).values())
 
     def delete(self, run: str) -> None:
-        """Delete the run: messages, checkpoints and stop request. Close its publishers first."""
+        """Delete the run: messages, checkpoints and stop request. Close its publishers first.
+
+        An unknown run is no error, so that a delete may be repeated.
+        """
         check_run(run)
         self._ask(lambda store: store.delete(run))
 
-    def request_stop(self, run: str, stop: bool = True) -> None:
-        """Ask the engine that works on the run to stop; with stop=False, take the request back."""
-        check_run(run)
+    def request_stop(self, run: str, stop: bool = True) -> bool:
+        """Ask the engine that works on the run to stop; with stop=False, take the request back.
+
+        Return whether there was something to ask: of a run that has ended nothing is asked. An unknown run
+        raises KeyError.
+        """
+        if self.info(run).ended and stop:
+            return False
         self._ask(lambda store: store.set_stop(run, stop))
+        return True
 
     def stop(self, run: str) -> "Stop":
         """Return a cheap callable that tells whether a stop was requested; the news takes up to 0.25 s."""
@@ -314,6 +343,16 @@ class Store(MutableMapping[str, bytes]):
 
 def _patterns(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
     return None if given is None else (given,) if isinstance(given, str) else tuple(given)
+
+
+def _check_seconds(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value) or value < 0:
+        raise ValueError(f"{name} must be a number of seconds >= 0, got {value!r}")
+
+
+def _check_size(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be an int >= {least}, got {value!r}")
 
 
 def _goodbye() -> None:
