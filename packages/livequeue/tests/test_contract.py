@@ -383,12 +383,16 @@ def test_stop(queue: Queue) -> None:
     assert queue.stop("r")() is False
 
 
-@pytest.mark.parametrize("stop", [True, False])
-def test_a_run_that_is_not_there_cannot_be_stopped(queue: Queue, stop: bool) -> None:
-    with pytest.raises(KeyError, match="no run 'typo'"):
-        queue.request_stop("typo", stop)
-    assert queue.stop("typo")() is False
-    queue.delete("typo")  # nothing to delete: a delete may be repeated
+def test_a_run_that_has_not_begun_finds_the_request(queue: Queue) -> None:
+    assert queue.request_stop("later") is True
+    assert queue.stop("later")() is True
+    publish(queue, "later", start())
+    assert queue.stop("later")() is True
+    queue.delete("later")
+    queue.delete("later")  # nothing to delete: a delete may be repeated
+    assert queue.stop("later")() is False
+    with pytest.raises(livequeue.InvalidMessage):
+        queue.request_stop("not a run id")
 
 
 def test_a_run_that_has_ended_cannot_be_stopped(queue: Queue) -> None:

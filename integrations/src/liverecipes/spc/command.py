@@ -100,8 +100,7 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
         except livequeue.InvalidMessage as error:
             raise BadInput(f"--run: {error}") from None
         for each in (name, name + NUTS_SUFFIX):  # a request to stop was meant for the run that had this id before
-            with contextlib.suppress(KeyError):
-                queue.request_stop(each, False)
+            queue.request_stop(each, False)
 
         def stop() -> bool:
             return interrupted.is_set() or any(requested() for requested in requests)

@@ -214,10 +214,10 @@ class Queue:
     def request_stop(self, run: str, stop: bool = True) -> bool:
         """Ask the engine that works on the run to stop; with stop=False, take the request back.
 
-        Return whether there was something to ask: of a run that has ended nothing is asked. An unknown run
-        raises KeyError.
+        Return whether there was something to ask: of a run that has ended nothing is asked. A run that has not
+        begun will find the request.
         """
-        if self.info(run).ended and stop:
+        if stop and check_run(run) in self.runs() and self.info(run).ended:
             return False
         self._ask(lambda store: store.set_stop(run, stop))
         return True

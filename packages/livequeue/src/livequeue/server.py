@@ -179,7 +179,8 @@ class ServerTransport:
             return
         memory = dict(line.split(":", 1) for line in answer.decode(errors="replace").splitlines() if ":" in line)
         policy = memory.get("maxmemory_policy", "noeviction")
-        if memory.get("maxmemory", "0") != "0" and policy != "noeviction":
+        # The volatile-* policies delete only keys that expire, and none of ours does.
+        if memory.get("maxmemory", "0") != "0" and policy.startswith("allkeys"):
             raise ServerRefused(
                 f"{self.shown}: its maxmemory-policy is {policy}, which may delete results in silence when memory "
                 "is short; set it right with: CONFIG SET maxmemory-policy noeviction"
