@@ -129,12 +129,14 @@ def test_a_message_holds_the_draw(plain: ln.Result) -> None:
             assert value == plain.stats[name][chain, draw]
 
 
-def test_a_chain_does_not_know_its_neighbours(plain: ln.Result) -> None:
-    alone = ln.sample(schools(), seed=5, **RUN | {"num_chains": 1})
-    many = ln.sample(schools(), seed=5, **RUN | {"num_chains": 4})
-    for name, values in plain.draws.items():
-        np.testing.assert_array_equal(alone.draws[name][0], values[0])
-        np.testing.assert_array_equal(many.draws[name][:2], values)
+def test_an_independent_chain_does_not_know_its_neighbours(plain: ln.Result) -> None:
+    one, two, four = (
+        ln.sample(schools(), seed=5, adaptation="independent", **RUN | {"num_chains": chains}) for chains in (1, 2, 4)
+    )
+    for name, values in two.draws.items():
+        np.testing.assert_array_equal(one.draws[name][0], values[0])
+        np.testing.assert_array_equal(four.draws[name][:2], values)
+        assert not np.array_equal(plain.draws[name], values)  # pooled chains do
 
 
 def test_runs_in_threads_do_not_meet(plain: ln.Result) -> None:

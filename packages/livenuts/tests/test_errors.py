@@ -175,7 +175,9 @@ SETTINGS = [
     ({"target_accept": "high"}, ValueError, ["target_accept", "between 0 and 1", "'high'"]),
     ({"max_tree_depth": 0}, ValueError, ["max_tree_depth", "at least 1", "0"]),
     ({"max_tree_depth": 25}, ValueError, ["max_tree_depth", "at most 20", "25"]),
-    ({"metric": "full"}, ValueError, ["metric", "auto, diag, dense", "'full'"]),
+    ({"metric": "full"}, ValueError, ["metric", "auto, diag, low_rank, dense", "'full'"]),
+    ({"adaptation": "shared"}, ValueError, ["adaptation", "pooled, independent", "'shared'"]),
+    ({"early_stop": 1}, ValueError, ["early_stop", "True or False", "got 1"]),
     ({"seed": -1}, ValueError, ["seed", "integer", "-1"]),
     ({"seed": 1.5}, ValueError, ["seed", "integer", "1.5"]),
     ({"seed": True}, ValueError, ["seed", "integer", "True"]),
@@ -225,7 +227,9 @@ def test_a_tuning_of_another_model_is_refused() -> None:
     two = sample(model().rv("x", dist.Normal(0, 1), shape=2))
     refuse(lambda: sample(normal(), warm_start=two), ValueError, ["warm_start", "2 unconstrained", "has 1"])
     one = sample(normal())
-    refuse(lambda: sample(normal(), warm_start=one, metric="dense"), ValueError, ["warm_start", "'diag'", "'dense'"])
+    pair = model().rv("x", dist.MultivariateNormal(np.zeros(2), covariance_matrix=[[1.0, 0.9], [0.9, 1.0]]))
+    dense = sample(pair, metric="dense", num_warmup=50)
+    refuse(lambda: sample(pair, warm_start=dense, metric="diag"), ValueError, ["warm_start", "2 directions", "'dense'"])
     refuse(lambda: sample(normal(), warm_start=one, init={"x": 0.0}), ValueError, ["init", "warm_start", "leave one"])
     refuse(lambda: ln.Tuning.from_json("{}"), ValueError, ["not a livenuts tuning"])
 

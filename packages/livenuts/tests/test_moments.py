@@ -54,10 +54,10 @@ def test_two_per_cent_too_wide_shows(univariate: ln.Result, name: str) -> None:
 
 
 def test_moments_are_kept_when_target_is_alone() -> None:
-    """One unit normal: the smallest tree there is. It also stays put less than 12 % of the time."""
+    """One unit normal: the smallest tree there is. It also stays put less than 16 % of the time."""
     result = ln.sample(ln.Model("alone").rv("x", dist.Normal(0, 1)), seed=2, **RUN | {"num_samples": 100_000})
     assert failures(z_scores(result.draws["x"], stats.norm())) == {}
-    assert np.mean(result.stats["index_in_trajectory"] == 0) < 0.12
+    assert np.mean(result.stats["index_in_trajectory"] == 0) < 0.16
     assert result.stats["diverging"].sum() == 0
 
 
@@ -120,7 +120,7 @@ def test_ill_conditioned_normal(metric: str) -> None:
         assert failures(z_scores(along, stats.norm(0.0, np.sqrt(values[axis])))) == {}
     if metric == "dense":
         # The metric has found the covariance: whitened by it, the learned one has a condition number near one.
-        learned = result.tuning.inverse_mass[0]
+        learned = result.tuning.inverse_mass_matrix(0)
         spread = np.linalg.eigvals(np.linalg.solve(COVARIANCE, learned)).real
         assert spread.min() > 0.5
         assert spread.max() < 2.0

@@ -1,4 +1,4 @@
-"""Warm-up: Stan's windows, dual averaging, the metric's estimators, the step size that comes of them."""
+"""Warm-up: when it learns and stops, the step size, the metric of least Fisher divergence, what comes of them."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from livenuts import dist
 from livenuts.adaptation import dual_averaging
-from livenuts.adaptation.estimators import ESTIMATORS
-from livenuts.adaptation.windows import stan_windows
+from livenuts.adaptation.fisher import Estimate, estimate, from_gradient, misfit
+from livenuts.adaptation.warmup import LESSONS, Stretch, Warmup, lessons
 from livenuts.compiler.x64 import x64
-from livenuts.runtime.iteration import MAX_WINDOWS
+from scipy.special import ndtr
 
 
 @pytest.fixture(autouse=True)
@@ -22,89 +22,114 @@ def _double_precision() -> Iterator[None]:
         yield
 
 
-# -- windows -----------------------------------------------------------------------------------------------------------
+# -- lessons -----------------------------------------------------------------------------------------------------------
 
 
-def parts(num_warmup: int) -> tuple[int, list[int], int]:
-    """Lengths of the first phase, the windows and the last phase."""
-    windows = stan_windows(num_warmup)
-    edges = [windows.first, *(end + 1 for end in windows.ends)]
-    return windows.first, [b - a for a, b in pairwise(edges)], num_warmup - windows.last
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("num_warmup", [1, 9, 10, 11, 50, 59, 100, 117, 118, 1000, 5000])
+def test_lessons_fill_the_warm_up(num_warmup: int, warm: bool) -> None:
+    """They grow by half, end at the cap, and leave the last 15 % to the step size; a warm start's first is at 50."""
+    points = lessons(num_warmup, warm=warm)
+    assert points[-1] == num_warmup
+    assert points == sorted(set(points))
+    inner = points[:-1]
+    assert all(point < 0.85 * num_warmup for point in inner)
+    assert all(b <= 2 * a for a, b in pairwise(inner))
+    if warm:
+        assert all(point >= 50 for point in inner)
+    elif num_warmup == 1000:
+        assert inner == list(LESSONS)
+    elif num_warmup == 5000:
+        assert inner[-3:] == [1720, 2580, 3870]
 
 
-def stans_windows(num_warmup: int) -> list[int]:
-    """Lengths of the windows by stan/mcmc/windowed_adaptation.hpp, transcribed: its counter, its boundaries."""
-    init_buffer, term_buffer, base_window = 75, 50, 25
-    if init_buffer + base_window + term_buffer > num_warmup:
-        init_buffer, term_buffer = int(0.15 * num_warmup), int(0.1 * num_warmup)
-        base_window = num_warmup - (init_buffer + term_buffer)
-    size, next_window, last, previous = base_window, init_buffer + base_window - 1, init_buffer - 1, []
-    for counter in range(num_warmup):
-        if counter == next_window and init_buffer <= counter < num_warmup - term_buffer:
-            previous.append(counter - last)
-            last = counter
-            if next_window == num_warmup - term_buffer - 1:
-                continue
-            size *= 2
-            next_window = counter + size
-            if next_window == num_warmup - term_buffer - 1:
-                continue
-            if next_window + 2 * size >= num_warmup - term_buffer:
-                next_window = num_warmup - term_buffer - 1
-    return previous
+def stretch(draws: np.ndarray, gradients: np.ndarray, *, log_densities: np.ndarray | None = None) -> Stretch:
+    n = len(draws)
+    lp = np.random.default_rng(n).normal(size=n) if log_densities is None else log_densities
+    return Stretch(draws, gradients, lp, np.full(n, 0.5), np.full(n, 0.8), np.ones(n, bool))
 
 
-@pytest.mark.parametrize(
-    ("num_warmup", "expected"),
-    [
-        # Stan Reference Manual: 75 | 25 50 100 200 500 | 50 for a thousand.
-        (1000, (75, [25, 50, 100, 200, 500], 50)),
-        (500, (75, [25, 50, 100, 200], 50)),
-        (200, (75, [25, 50], 50)),
-        (150, (75, [25], 50)),
-        # Fewer than 150: 15 %, 75 %, 10 %.
-        (149, (22, [113], 14)),
-        (100, (15, [75], 10)),
-        (20, (3, [15], 2)),
-        # Fewer than 20: the step size alone.
-        (19, (19, [], 0)),
-        (1, (1, [], 0)),
-        (0, (0, [], 0)),
-    ],
-)
-def test_windows_are_the_published_ones(num_warmup: int, expected: tuple[int, list[int], int]) -> None:
-    assert parts(num_warmup) == expected
+def normal_draws(count: int, seed: int = 0, scale: Any = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Draws from independent normals, and gradients there: (count, 3) each."""
+    draws = np.random.default_rng(seed).normal(size=(count, 3)) * scale
+    return draws, -draws / np.square(scale)
 
 
-def test_windows_are_those_of_stans_code() -> None:
-    """At every length, but for 151 to 199: there Stan ends with a remnant that is too short to learn from."""
-    for num_warmup in [*range(20, 151), *range(200, 3000)]:
-        assert parts(num_warmup)[1] == stans_windows(num_warmup), num_warmup
-    assert stans_windows(160) == [25, 10]
-    for num_warmup in range(151, 200):
-        assert parts(num_warmup)[1] == [sum(stans_windows(num_warmup))]
+def ended_at(drift: float = 0.0, misled: float = 1.0, *, early_stop: bool = True) -> int:
+    """When warm-up ends on normal draws whose log density drifts, or whose scales change at every lesson."""
+    warmup = Warmup("diag", 3, 1000, 0.8, early_stop=early_stop)
+    rng = np.random.default_rng(1)
+    made = 0
+    while True:
+        count = warmup.until - made
+        made = warmup.until
+        draws, gradients = normal_draws(count, made, misled ** np.log(made))
+        log_densities = rng.normal(size=count) + drift * np.arange(made - count, made) / 100
+        lesson = warmup.learn([stretch(draws, gradients, log_densities=log_densities)])
+        if lesson.step is not None:
+            return made
 
 
-def test_windows_fill_the_warm_up() -> None:
-    for num_warmup in [*range(3000), 10_000, 100_000, 10_000_000]:
-        first, windows, last = parts(num_warmup)
-        assert first + sum(windows) + last == num_warmup
-        assert all(length > 0 for length in windows)
-        assert len(windows) <= MAX_WINDOWS
+def test_warm_up_ends_when_metric_and_log_density_stand_still() -> None:
+    assert ended_at() == 100
+    assert ended_at(drift=10.0) == 1000
+    assert ended_at(misled=8.0) == 1000
+    assert ended_at(early_stop=False) == 1000
+
+
+def test_chains_share_a_lesson_and_thrown_back_draws_teach_nothing() -> None:
+    """Two chains, one of them with rubbish marked as unusable: the metric is that of the good draws."""
+    good, gradients = normal_draws(20, scale=np.array([0.1, 1.0, 10.0]))
+    other = stretch(np.full((20, 3), 1e6), np.full((20, 3), -1e6))
+    warmup = Warmup("diag", 3, 1000, 0.8, early_stop=True)
+    lesson = warmup.learn([stretch(good, gradients), other._replace(usable=np.zeros(20, bool))])
+    assert lesson.metric is not None
+    assert lesson.search
+    np.testing.assert_allclose(lesson.metric.scale, [0.1, 1.0, 10.0], rtol=1e-12)
+    poisoned = Warmup("diag", 3, 1000, 0.8, early_stop=True).learn([stretch(good, gradients), other])
+    assert poisoned.metric is not None
+    assert not np.allclose(poisoned.metric.scale, [0.1, 1.0, 10.0], rtol=0.1)
+
+
+def test_a_warm_metric_is_kept_while_it_fits() -> None:
+    """At its first lesson: kept when right, kept when off by a tenth, replaced when off by three."""
+    draws, gradients = normal_draws(50)
+    for factor, kept in ((1.0, True), (1.1, True), (3.0, False)):
+        start = Estimate(np.full(3, factor), np.empty((0, 3)), np.empty(0))
+        warmup = Warmup("auto", 3, 1000, 0.8, early_stop=True, start=start)
+        assert warmup.until == 50
+        lesson = warmup.learn([stretch(draws, gradients)])
+        assert (lesson.metric is None, lesson.step is not None) == (kept, kept)
+
+
+def test_directions_that_do_not_fit_fresh_draws_are_dropped() -> None:
+    """Learned from a strongly correlated batch, met by independent draws: "auto" drops them, "low_rank" does not."""
+    rng = np.random.default_rng(3)
+    correlated = rng.normal(size=(70, 3)) @ np.linalg.cholesky(0.98 * np.ones((3, 3)) + 0.02 * np.eye(3)).T
+    precision = np.linalg.inv(0.98 * np.ones((3, 3)) + 0.02 * np.eye(3))
+    # The second window still holds the first batch: the estimate alone would keep a direction.
+    fresh, fresh_gradients = normal_draws(9, scale=0.3)
+    for metric, rank in (("auto", 0), ("low_rank", 1)):
+        warmup = Warmup(metric, 3, 1000, 0.8, early_stop=True)
+        first = warmup.learn([stretch(correlated, -correlated @ precision)]).metric
+        assert first is not None
+        assert len(first.variances) >= 1
+        second = warmup.learn([stretch(fresh, fresh_gradients)]).metric
+        assert second is not None
+        assert (len(second.variances) > 0) == (rank > 0)
 
 
 # -- dual averaging ----------------------------------------------------------------------------------------------------
 
 
-def transcribed(rates: list[float], step_size: float, delta: float, shift: float = 10.0) -> tuple[float, float]:
-    """Hoffman and Gelman 2014, algorithm 5, in the paper's symbols: the last step size and its average."""
-    mu, gamma, t0, kappa = np.log(shift * step_size), 0.05, 10.0, 0.75
-    h_bar, log_bar, log_step = 0.0, np.log(step_size), np.log(step_size)
+def transcribed(rates: list[float], step_size: float, delta: float, shift: float = 10.0) -> float:
+    """Hoffman and Gelman 2014, algorithm 5, in the paper's symbols: the last step size."""
+    mu, gamma, t0 = np.log(shift * step_size), 0.05, 10.0
+    h_bar, log_step = 0.0, np.log(step_size)
     for m, alpha in enumerate(rates, 1):
         h_bar = (1 - 1 / (m + t0)) * h_bar + (delta - alpha) / (m + t0)
         log_step = mu - np.sqrt(m) / gamma * h_bar
-        log_bar = m**-kappa * log_step + (1 - m**-kappa) * log_bar
-    return float(np.exp(log_step)), float(np.exp(log_bar))
+    return float(np.exp(log_step))
 
 
 def test_dual_averaging_is_the_papers() -> None:
@@ -112,39 +137,89 @@ def test_dual_averaging_is_the_papers() -> None:
     state = dual_averaging.start(np.log(0.3))
     for rate in rates:
         state = dual_averaging.update(state, jnp.float64(rate), jnp.float64(0.8))
-    found = float(np.exp(state.log_step)), float(np.exp(state.log_average))
+    found = float(np.exp(state.log_step))
     assert found == pytest.approx(transcribed(rates, 0.3, 0.8), rel=1e-12)
     assert found != pytest.approx(transcribed(rates, 0.3, 0.8, shift=1.0), rel=0.01)  # poison: shrunk to the start
 
 
-# -- estimators --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("target", [0.6, 0.8, 0.95])
+def test_the_settled_step_has_the_wanted_acceptance(target: float) -> None:
+    """Where acceptance is 2 Phi(-c e^2) exactly, to rounding; with noise in 200 draws, within 3 % of the step."""
+    rng = np.random.default_rng(4)
+    steps = 0.2 * np.exp(rng.normal(0.0, 0.3, 200))
+    rates = 2.0 * ndtr(-12.0 * steps**2)
+    found = dual_averaging.settled(steps, rates, target)
+    assert 2.0 * ndtr(-12.0 * found**2) == pytest.approx(target, rel=1e-8)
+    noisy = dual_averaging.settled(steps, np.clip(rates + rng.normal(0.0, 0.1, 200), 0.0, 1.0), target)
+    assert noisy == pytest.approx(found, rel=0.03)
 
 
-@pytest.mark.parametrize("kind", ["diag", "dense"])
-def test_estimators_are_stans_regularised_covariance(kind: str) -> None:
-    """Against NumPy, with an offset that a one-pass sum of squares would not survive; weight 0 leaves a draw out."""
-    rng = np.random.default_rng(1)
-    estimator, draws = ESTIMATORS[kind], 1e6 + rng.normal(size=(60, 3)) @ rng.normal(size=(3, 3))
-    counted = rng.random(60) < 0.7
-    state = estimator.init(3)
-    for draw, counts in zip(draws, counted, strict=True):
-        state = estimator.update(state, jnp.asarray(draw), jnp.zeros(3), jnp.float64(counts))
-    n = counted.sum()
-    covariance = n / (n + 5) * np.cov(draws[counted], rowvar=False) + 1e-3 * 5 / (n + 5) * np.eye(3)
-    found = np.asarray(estimator.metric(state).inverse_mass)
-    expected = np.diag(covariance) if kind == "diag" else covariance
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-    everything = np.cov(draws, rowvar=False)
-    everything = np.diag(everything) if kind == "diag" else everything
-    assert not np.allclose(found, everything, rtol=1e-3)  # poison: all draws counted, no shrinkage
+def test_a_step_settles_whatever_was_accepted() -> None:
+    steps = np.array([0.1, 0.2, 0.3])
+    assert dual_averaging.settled(steps, np.ones(3), 0.8) == 0.2
+    assert dual_averaging.settled(steps, np.zeros(3), 0.8) == 0.2
 
 
-@pytest.mark.parametrize("kind", ["diag", "dense"])
-def test_an_empty_window_gives_a_usable_metric(kind: str) -> None:
-    estimator = ESTIMATORS[kind]
-    inverse_mass = np.asarray(estimator.metric(estimator.init(2)).inverse_mass)
-    assert np.isfinite(inverse_mass).all()
-    assert (np.linalg.eigvalsh(inverse_mass if kind == "dense" else np.diag(inverse_mass)) > 0).all()
+# -- the metric --------------------------------------------------------------------------------------------------------
+
+_FACTOR = np.random.default_rng(5).normal(size=(6, 6))
+COVARIANCE = _FACTOR @ _FACTOR.T + 0.1 * np.eye(6)
+
+
+def matrix(metric: Estimate) -> np.ndarray:
+    inner = np.eye(len(metric.scale)) + metric.directions.T @ np.diag(metric.variances - 1.0) @ metric.directions
+    return np.diag(metric.scale) @ inner @ np.diag(metric.scale)
+
+
+def test_on_a_normal_few_draws_give_the_covariance() -> None:
+    """40 draws, 1 % of the covariance's norm; the sample covariance of as many is off by 20 % and more."""
+    draws = np.random.default_rng(6).multivariate_normal(np.arange(6.0), COVARIANCE, size=40)
+    gradients = -(draws - np.arange(6.0)) @ np.linalg.inv(COVARIANCE)
+    full = estimate(draws, gradients, 6, 1.0, np.ones(6))
+    np.testing.assert_allclose(full.directions @ full.directions.T, np.eye(6), atol=1e-12)
+    assert np.abs(matrix(full) - COVARIANCE).max() < 0.01 * np.abs(COVARIANCE).max()
+    assert np.abs(np.cov(draws, rowvar=False) - COVARIANCE).max() > 0.1 * np.abs(COVARIANCE).max()
+    independent = draws[:3] * 7.0
+    diagonal = estimate(independent, -independent / 9.0, 0, 2.0, np.ones(6))
+    np.testing.assert_allclose(diagonal.scale, 3.0, rtol=1e-12)
+
+
+def test_directions_are_the_ones_that_matter() -> None:
+    """One stretched and one squeezed direction in 200 dimensions, from 60 draws: found, in order, and no others."""
+    rng = np.random.default_rng(7)
+    axes = np.linalg.qr(rng.normal(size=(200, 2)))[0].T
+    covariance = np.eye(200) + 99.0 * np.outer(axes[0], axes[0]) - 0.96 * np.outer(axes[1], axes[1])
+    draws = rng.multivariate_normal(np.zeros(200), covariance, size=60)
+    gradients = -draws @ np.linalg.inv(covariance)
+    found = estimate(draws, gradients, 2, 2.0, np.ones(200))
+    overlap = np.abs((found.directions / found.scale) @ (axes * found.scale.mean()).T)
+    assert len(found.variances) == 2
+    assert overlap[0].max() > 0.85
+    assert found.variances.max() > 10.0
+
+
+def test_what_the_draws_do_not_say_is_as_before() -> None:
+    """A constant coordinate, or one with a flat density, keeps its scale."""
+    draws, gradients = normal_draws(20)
+    draws[:, 0], gradients[:, 1] = 4.0, 0.0
+    np.testing.assert_allclose(estimate(draws, gradients, 3, 2.0, np.full(3, 0.7)).scale, [0.7, 0.7, 1.0])
+    np.testing.assert_array_equal(from_gradient(np.array([0.0, 4.0, -100.0])).scale, [1.0, 0.5, 0.1])
+
+
+def test_misfit_is_the_fisher_divergence() -> None:
+    """Against E |g + M (x - m)|^2 in the metric's norm, a dimension, for centred draws and gradients."""
+    rng = np.random.default_rng(8)
+    draws, gradients = rng.normal(size=(2, 500, 6)) @ _FACTOR
+    metric = estimate(draws, gradients, 3, 1.0, np.ones(6))
+    inverse_mass = matrix(metric)
+    x, g = draws - draws.mean(0), gradients - gradients.mean(0)
+    residual = g + x @ np.linalg.inv(inverse_mass)
+    direct = np.einsum("ni,ij,nj->n", residual, inverse_mass, residual).mean() / 6
+    # Stein: E x.g = -dimension under the density whose gradients these are; here they are not, so it is put back.
+    assert misfit(draws, gradients, metric) == pytest.approx(direct - 2.0 - 2.0 * (x * g).sum(1).mean() / 6)
+    exact = normal_draws(400, scale=2.0)
+    assert abs(misfit(*exact, Estimate(np.full(3, 2.0), np.empty((0, 3)), np.empty(0)))) < 0.3
+    assert misfit(*exact, Estimate(np.full(3, 4.0), np.empty((0, 3)), np.empty(0))) == pytest.approx(2.25, abs=0.6)
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------
@@ -174,13 +249,14 @@ def test_step_size_search_goes_both_ways(scale: float) -> None:
 
 @pytest.mark.parametrize("num_warmup", [0, 1, 2, 5, 19, 20, 21, 40, 149, 150, 151])
 def test_any_length_of_warm_up_runs(num_warmup: int) -> None:
-    result = ln.sample(scaled(1.0), num_warmup=num_warmup, num_samples=50, num_chains=2, seed=2, progress=False)
+    result = ln.sample(scaled(2.0), num_warmup=num_warmup, num_samples=50, num_chains=2, seed=2, progress=False)
     assert result.draws["x"].shape == (2, 50)
     assert np.isfinite(result.draws["x"]).all()
     assert (result.tuning.step_size > 0).all()
-    # The metric is learned from 20 iterations on.
-    assert (result.tuning.inverse_mass == 1.0).all() == (num_warmup < 20)
-    # Sampling keeps one step size a chain: the average that warm-up settled on.
+    # The metric is a guess from one gradient until the first lesson.
+    assert (result.tuning.inverse_mass == 1.0).all() == (num_warmup == 0)
+    assert (result.tuning.num_warmup == num_warmup).all() or num_warmup > 100
+    # Sampling keeps one step size a chain.
     assert (np.ptp(result.stats["step_size"], axis=1) == 0).all()
 
 
@@ -194,33 +270,42 @@ def test_warm_up_alone_makes_a_tuning() -> None:
 SCALES = np.logspace(-3, 3, 7)
 
 
-def test_scales_are_learned() -> None:
-    """Each learned variance within a factor of 1.6 of what Stan's regularisation makes of the exact one, in 8 chains:
-    a variance from the last window's 500 draws, at least 200 effective, has a relative sd below 0.1."""
+@pytest.mark.parametrize("adaptation", ["pooled", "independent"])
+def test_scales_are_learned(adaptation: str) -> None:
+    """On a normal the metric is exact; it is shared when pooled, each chain's own when not."""
     model = ln.Model("many scales").rv("x", dist.Normal(0.0, SCALES))
-    result = ln.sample(model, num_chains=8, seed=4, progress=False)
-    regularised = 500 / 505 * SCALES**2 + 1e-3 * 5 / 505
-    ratios = result.tuning.inverse_mass / regularised
-    assert 1 / 1.6 < ratios.min() < ratios.max() < 1.6
+    result = ln.sample(model, num_chains=8, seed=4, adaptation=adaptation, progress=False)
+    np.testing.assert_allclose(result.tuning.inverse_mass, np.tile(SCALES**2, (8, 1)), rtol=0.01)
     np.testing.assert_allclose(result.draws["x"].std((0, 1)) / SCALES, 1.0, atol=0.1)
     assert result.stats["n_steps"].mean() < 20  # without the metric it would take 10^6 steps a draw
+    assert (result.tuning.num_warmup < 500).all()
+    assert (np.ptp(result.tuning.step_size) == 0.0) == (adaptation == "pooled")
+
+
+@pytest.mark.parametrize("metric", ["auto", "low_rank", "dense", "diag"])
+def test_a_correlated_normal_is_straightened(metric: str) -> None:
+    """Correlation 0.99 in pairs: directions save a diagonal metric's many steps."""
+    covariance = np.kron(np.eye(4), [[1.0, 0.99], [0.99, 1.0]])
+    model = ln.Model("pairs").rv("x", dist.MultivariateNormal(np.zeros(8), covariance_matrix=covariance))
+    result = ln.sample(model, seed=5, metric=metric, progress=False)
+    assert (result.stats["n_steps"].mean() < 10) == (metric != "diag")
+    assert (result.tuning.variances.shape[1] >= 4) == (metric != "diag")
 
 
 @pytest.mark.parametrize("target_accept", [0.6, 0.8, 0.95])
 def test_acceptance_comes_to_its_target(target_accept: float) -> None:
-    """After 4,000 iterations of dual averaging, 8 chains of 2,000 draws: within 0.03. After the default warm-up, which
-    settles the step size in 50 iterations, it is above the target: by up to 0.2 at 0.6, as in NumPyro and Stan."""
+    """8 chains on a normal: within 0.07 after the default warm-up, within 0.02 after 4,000 iterations."""
     model = ln.Model("seven").rv("x", dist.Normal(0.0, 1.0), shape=7)
     run: dict[str, Any] = {"num_chains": 8, "target_accept": target_accept, "progress": False}
     first = ln.sample(model, seed=4, **run)
-    assert target_accept - 0.03 < first.stats["acceptance_rate"].mean() < target_accept + 0.5 * (1.0 - target_accept)
-    longer = ln.sample(model, seed=5, warm_start=first, num_warmup=4000, num_samples=2000, **run)
-    assert abs(longer.stats["acceptance_rate"].mean() - target_accept) < 0.03
+    assert abs(first.stats["acceptance_rate"].mean() - target_accept) < 0.07
+    longer = ln.sample(model, seed=5, num_warmup=4000, early_stop=False, num_samples=2000, **run)
+    assert abs(longer.stats["acceptance_rate"].mean() - target_accept) < 0.02
 
 
 def test_divergent_draws_do_not_count_in_the_metric() -> None:
-    """A cliff: beyond |x| = 1 the density falls by e^2000. The metric is that of the inside alone, and divergences of
-    warm-up are not among the run's statistics."""
+    """A cliff: beyond |x| = 1 the density falls by e^2000. Divergences of warm-up are not among the run's statistics,
+    and the metric is what the draws of its window say that a divergence did not throw back."""
     warm: list[dict[str, Any]] = []
 
     def sink(message: dict[str, Any]) -> None:
@@ -231,19 +316,23 @@ def test_divergent_draws_do_not_count_in_the_metric() -> None:
         ln.Model("cliff")
         .rv("x", dist.Normal(0, 0.7))
         .factor("edge", ln.where(ln.square(ln.ref("x")) > 1.0, -2000.0, 0.0))
+        .factor("tilt", 0.3 * ln.exp(ln.ref("x")))
     )
     result = ln.sample(
-        cliff, num_chains=1, num_warmup=150, num_samples=200, seed=5, sink=sink, init={"x": 0.0}, progress=False
+        cliff, num_chains=1, num_warmup=80, num_samples=200, seed=5, sink=sink, init={"x": 0.0}, progress=False
     )
     diverging = np.array([message["stats"]["diverging"] for message in warm])
+    moved = np.array([message["stats"]["index_in_trajectory"] for message in warm])
     x = np.array([message["values"]["x"] for message in warm])
     assert diverging.sum() > 5
     assert np.abs(result.draws["x"]).max() <= 1.0
-    window = slice(75, 100)
-    inside = x[window][~diverging[window]]
-    n = len(inside)
-    assert 2 < n < 25
-    expected = n / (n + 5) * inside.var(ddof=1) + 1e-3 * 5 / (n + 5)
+    # The last lesson of 80 iterations is at 45, from the draws since 20.
+    window = slice(20, 45)
+    usable = ~diverging[window] | (np.abs(moved[window]) > 4)
+    inside = x[window][usable]
+    assert 2 < len(inside) < 25
+    gradient = -inside / 0.49 + 0.3 * np.exp(inside)
+    expected = np.sqrt(inside.var() / gradient.var())
     assert result.tuning.inverse_mass[0, 0] == pytest.approx(expected, rel=1e-9)
     assert result.stats["diverging"].shape == (1, 200)
 

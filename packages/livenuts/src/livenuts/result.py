@@ -79,7 +79,7 @@ class Result:
             "inference_library": "livenuts",
             "inference_library_version": livenuts.__version__,
             "sampling_time": self.timings["warmup"] + self.timings["sampling"],
-            "tuning_steps": self.settings["num_warmup"],
+            "tuning_steps": int(self.tuning.num_warmup.max()),
             "seed": self.seed,
         }
         groups: dict[str, Any] = dict(self.groups())

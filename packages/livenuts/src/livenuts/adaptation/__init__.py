@@ -1,1 +1,1 @@
-"""Warm-up: dual averaging of the step size, Stan's windows, estimators of the metric."""
+"""Warm-up: dual averaging of the step size, the metric of least Fisher divergence, when to learn and when to stop."""

@@ -17,6 +17,9 @@ class Metric(Protocol):
     def velocity(self, momentum: jax.Array) -> jax.Array:
         """M^-1 p."""
 
+    def kinetic(self, momentum: jax.Array) -> jax.Array:
+        """p' M^-1 p / 2."""
+
     def momentum(self, standard_normal: jax.Array) -> jax.Array:
         """A momentum with covariance M from a standard normal vector."""
 
@@ -29,41 +32,43 @@ class Diagonal(NamedTuple):
     def velocity(self, momentum: jax.Array) -> jax.Array:
         return self.inverse_mass * momentum
 
+    def kinetic(self, momentum: jax.Array) -> jax.Array:
+        return 0.5 * jnp.vdot(momentum, self.inverse_mass * momentum)
+
     def momentum(self, standard_normal: jax.Array) -> jax.Array:
         return standard_normal / jnp.sqrt(self.inverse_mass)
 
 
-class Dense(NamedTuple):
-    """A dense metric: `inverse_mass` = L L', `inverse_factor` = L^-1, both of shape (dimension, dimension)."""
+class LowRank(NamedTuple):
+    """A diagonal metric with other scales along a few directions: M^-1 = S (I + V' (L - I) V) S.
 
-    inverse_mass: Any
-    inverse_factor: Any
+    S is diagonal with `scale` (dimension,); the rows of `directions` (most, dimension) are orthonormal and have the
+    variances L = `variances` (most,) after scaling by S. Only the first `rank` rows count. With rank = dimension it
+    is a dense metric.
+    """
+
+    scale: Any
+    directions: Any
+    variances: Any
+    rank: Any
 
     def velocity(self, momentum: jax.Array) -> jax.Array:
-        return self.inverse_mass @ momentum
+        return self.scale * self._stretched(self.scale * momentum, self.variances)
+
+    def kinetic(self, momentum: jax.Array) -> jax.Array:
+        scaled = self.scale * momentum
+
+        def along() -> jax.Array:
+            parts = self.directions @ scaled
+            return jnp.vdot(parts, (self.variances - 1.0) * parts)
+
+        return 0.5 * (jnp.vdot(scaled, scaled) + lax.cond(self.rank > 0, along, lambda: jnp.float64(0.0)))
 
     def momentum(self, standard_normal: jax.Array) -> jax.Array:
-        return standard_normal @ self.inverse_factor
+        return self._stretched(standard_normal, 1.0 / jnp.sqrt(self.variances)) / self.scale
 
+    def _stretched(self, vector: jax.Array, factors: jax.Array) -> jax.Array:
+        def stretch() -> jax.Array:
+            return vector + ((factors - 1.0) * (self.directions @ vector)) @ self.directions
 
-def dense(inverse_mass: jax.Array) -> Dense:
-    """A dense metric from a symmetric positive definite matrix.
-
-    Cholesky and triangular inverse are written as loops of matrix-vector products: a LAPACK call inside the
-    sampling loop would keep XLA from compiling the loop as one native function.
-    """
-    dimension = inverse_mass.shape[0]
-    rows = jnp.arange(dimension)
-
-    def column(j: jax.Array, factor: jax.Array) -> jax.Array:
-        remainder = inverse_mass[:, j] - factor @ factor[j]
-        pivot = jnp.sqrt(remainder[j])
-        return lax.dynamic_update_index_in_dim(factor, jnp.where(rows >= j, remainder / pivot, 0.0), j, 1)
-
-    def row(i: jax.Array, inverse: jax.Array) -> jax.Array:
-        unit = (rows == i).astype(factor.dtype)
-        return lax.dynamic_update_index_in_dim(inverse, (unit - factor[i] @ inverse) / factor[i, i], i, 0)
-
-    factor = lax.fori_loop(0, dimension, column, jnp.zeros_like(inverse_mass))
-    inverse_factor = lax.fori_loop(0, dimension, row, jnp.zeros_like(inverse_mass))
-    return Dense(inverse_mass, inverse_factor)
+        return lax.cond(self.rank > 0, stretch, lambda: vector)

@@ -11,11 +11,12 @@ import jax
 import numpy as np
 
 from livenuts.adaptation import dual_averaging
-from livenuts.adaptation.estimators import ESTIMATORS
-from livenuts.adaptation.windows import Windows, stan_windows
+from livenuts.adaptation.fisher import Estimate
+from livenuts.adaptation.warmup import Lesson, Stretch, Warmup
 from livenuts.compiler.target import Bound
+from livenuts.kernel.metric import Diagonal, LowRank, Metric
 from livenuts.messages import Sink
-from livenuts.runtime.iteration import DRAW, MAX_WINDOWS, STATISTICS, Chain, Controls, new_chain
+from livenuts.runtime.iteration import DRAW, SEARCH, STATISTICS, Chain, Controls, new_chain
 from livenuts.runtime.program import Program
 from livenuts.runtime.settings import Settings, chain_key, start_generator
 from livenuts.tuning import Tuning
@@ -24,8 +25,34 @@ from livenuts.tuning import Tuning
 _CHUNK_SECONDS = 0.05
 _FIRST_CHUNK = 50
 _START_TRIES = 100
+# A divergence teaches the metric only if the draw got away from the old one.
+_FAR_ENOUGH = 4
 
 _INTEGERS = ("n_steps", "tree_depth", "index_in_trajectory")
+
+
+def make_metric(estimate: Estimate, most: int) -> Metric:
+    """The kernel's metric, in NumPy, with room for `most` directions."""
+    if most == 0:
+        return Diagonal(estimate.scale**2)
+    rank, dimension = estimate.directions.shape
+    directions, variances = np.zeros((most, dimension)), np.ones(most)
+    directions[:rank], variances[:rank] = estimate.directions, estimate.variances
+    return LowRank(estimate.scale, directions, variances, np.int64(rank))
+
+
+def read_metric(metric: Any) -> Estimate:
+    """The estimate that a metric was made of."""
+    if isinstance(metric, Diagonal):
+        scale = np.sqrt(np.asarray(metric.inverse_mass))
+        return Estimate(scale, np.empty((0, scale.shape[0])), np.empty(0))
+    rank = int(metric.rank)
+    return Estimate(*(np.array(part) for part in (metric.scale, metric.directions[:rank], metric.variances[:rank])))
+
+
+def no_metric(dimension: int) -> Estimate:
+    """The unit metric."""
+    return Estimate(np.ones(dimension), np.empty((0, dimension)), np.empty(0))
 
 
 class StartError(ValueError):
@@ -38,6 +65,7 @@ class Compiled:
 
     program: Program
     constrain: Callable[..., dict[str, jax.Array]]
+    most_directions: int
     seconds_per_draw: float | None = None
     """The size of the next run's first chunk; it has no bearing on the draws."""
 
@@ -57,26 +85,32 @@ class ChainRun:
     statistics: list[np.ndarray] = field(default_factory=list)
     made: int = 0
     """Iterations made, warm-up included."""
+    warmed: int | None = None
+    """Iterations that warm-up took, once it is over."""
     divergences: int = 0
     """After warm-up."""
     leapfrogs: int = 0
     latest: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: {"warmup": 0.0, "sampling": 0.0})
-    windows: Windows = field(init=False)
+    _stretch: list[Stretch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.key = chain_key(self.seed, self.index)
-        self.windows = stan_windows(self.settings.num_warmup)
         self.draws = {name: [] for name in self.bound.target.names()}
 
     @property
     def kept(self) -> int:
         """Draws made after warm-up."""
-        return max(0, self.made - self.settings.num_warmup)
+        return 0 if self.warmed is None else self.made - self.warmed
+
+    @property
+    def total(self) -> int:
+        """Iterations that the chain will make, as far as is known now."""
+        return (self.settings.num_warmup if self.warmed is None else self.warmed) + self.settings.num_samples
 
     # -- starting --------------------------------------------------------------------------------------------------
 
-    def start(self, given: dict[str, Any]) -> None:
+    def start(self, given: dict[str, Any], warmup: Warmup) -> None:
         """Find a position with finite log density and gradient: the model's own, the given one, or U(-2, 2)."""
         target, data = self.bound.target, self.bound.data
         own = self.bound.description.start
@@ -86,11 +120,12 @@ class ChainRun:
             position = generator.uniform(-2.0, 2.0, target.dimension) if own is None else own
             if given:
                 position = target.unconstrain(data, position, given)
-            packed = self.compiled.program.pack(new_chain(position, ESTIMATORS[self.settings.metric_kind]))
-            matrix, vector, _, _ = self._step(packed, until=0)
-            state = self.compiled.program.unpack(np.asarray(matrix), np.asarray(vector)).state
-            if np.isfinite(state.log_density) and np.isfinite(state.gradient).all():
-                self.packed = (matrix, vector)
+            chain = self._evaluated(position, no_metric(target.dimension))
+            if chain is not None:
+                if self.settings.num_warmup > 0:
+                    first = warmup.first_metric(np.array(chain.state.gradient))
+                    chain = chain._replace(metric=self._metric(first))
+                self._pack(chain)
                 return
         reasons = "; ".join(target.suspects(data, position)) or "the log density is not finite"
         tries = "the starting position" if fixed else f"any of {_START_TRIES} random starting positions"
@@ -100,73 +135,97 @@ class ChainRun:
         )
 
     def start_warm(self, tuning: Tuning) -> None:
-        """Take position, metric and step size from another run; warm-up then tunes the step size only."""
+        """Take position, metric and step size from another run."""
         source = self.index % len(tuning.step_size)
-        estimator = ESTIMATORS[self.settings.metric_kind]
-        self.windows = Windows(self.settings.num_warmup, self.settings.num_warmup, ())
-        chain = new_chain(tuning.positions[source], estimator)
-        matrix, vector, _, _ = self._step(self.compiled.program.pack(chain), until=0)
-        chain = self.compiled.program.unpack(np.asarray(matrix), np.asarray(vector))
-        if not (np.isfinite(chain.state.log_density) and np.isfinite(chain.state.gradient).all()):
+        chain = self._evaluated(tuning.positions[source], tuning.metrics()[source])
+        if chain is None:
             reasons = "; ".join(self.bound.target.suspects(self.bound.data, tuning.positions[source]))
             raise StartError(f"chain {self.index}: warm_start's position does not fit this model or data: {reasons}")
-        self.packed = self.compiled.program.pack(
-            chain._replace(
-                metric=estimator.from_inverse_mass(tuning.inverse_mass[source]),
-                averaging=dual_averaging.start(np.log(tuning.step_size[source])),
-                mode=np.int64(DRAW),
-            )
-        )
+        averaging = dual_averaging.resume(np.log(tuning.step_size[source]))
+        self._pack(chain._replace(averaging=averaging, mode=np.int64(DRAW)))
+
+    def _evaluated(self, position: np.ndarray, metric: Estimate) -> Chain | None:
+        """A chain that knows density and gradient at `position`; None where they are not finite."""
+        fresh = new_chain(position, self._metric(metric))
+        matrix, vector, _ = self._step(self.compiled.program.pack(fresh), until=0)
+        chain = self.compiled.program.unpack(np.asarray(matrix), np.asarray(vector))
+        finite = np.isfinite(chain.state.log_density) and np.isfinite(chain.state.gradient).all()
+        return chain if finite else None
+
+    def _metric(self, estimate: Estimate) -> Metric:
+        return make_metric(estimate, self.compiled.most_directions)
+
+    def _pack(self, chain: Chain) -> None:
+        self.packed = self.compiled.program.pack(chain)
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    def _step(self, packed: tuple[Any, Any], until: int) -> tuple[Any, Any, Any, Any]:
-        ends = np.full(MAX_WINDOWS, -1, np.int64)
-        ends[: len(self.windows.ends)] = self.windows.ends
+    def _step(self, packed: tuple[Any, Any], until: int) -> tuple[Any, Any, Any]:
         controls = Controls(
             until=np.int64(until),
-            num_warmup=np.int64(self.settings.num_warmup),
+            adapting=np.bool_(self.warmed is None),
             max_depth=np.int64(self.settings.max_tree_depth),
             target_accept=np.float64(self.settings.target_accept),
-            window_first=np.int64(self.windows.first),
-            window_last=np.int64(self.windows.last),
-            window_ends=ends,
         )
         return self.compiled.program.step(self.bound.data, *packed, self.key, controls)
 
-    def run(self, stop: Callable[[], bool]) -> None:
-        """Make all draws, chunk by chunk, unless told to stop between two chunks."""
-        total = self.settings.num_warmup + self.settings.num_samples
+    def run(self, until: int, stop: Callable[[], bool]) -> None:
+        """Make draws until there are `until`, chunk by chunk, unless told to stop between two chunks."""
+        program, warm = self.compiled.program, self.warmed is None
+        most = program.gradient_rows if warm else program.rows
         per_draw = self.compiled.seconds_per_draw
         length = _FIRST_CHUNK if per_draw is None else max(1, int(_CHUNK_SECONDS / per_draw))
-        while self.made < total and not stop():
-            phase_end = self.settings.num_warmup if self.made < self.settings.num_warmup else total
-            count = min(length, self.compiled.program.rows, phase_end - self.made)
+        while self.made < until and not stop():
+            count = min(length, most, until - self.made)
             began = time.perf_counter()
             self._chunk(count)
             elapsed = time.perf_counter() - began
-            self.seconds["sampling" if phase_end == total else "warmup"] += elapsed
+            self.seconds["warmup" if warm else "sampling"] += elapsed
             per_draw = max(elapsed / count, 1e-7)
             self.compiled.seconds_per_draw = per_draw
             length = max(1, min(int(_CHUNK_SECONDS / per_draw), 8 * length))
 
+    def take_stretch(self) -> Stretch:
+        """What was drawn since the last call, in warm-up."""
+        taken, self._stretch = self._stretch, []
+        return Stretch(*(np.concatenate(parts) for parts in zip(*taken, strict=True)))
+
+    def learn(self, lesson: Lesson) -> None:
+        """Go on as warm-up says."""
+        chain = self.final_state()
+        if lesson.metric is not None:
+            chain = chain._replace(metric=self._metric(lesson.metric))
+        if lesson.search:
+            chain = chain._replace(mode=np.int64(SEARCH), search_direction=np.float64(0.0))
+        if lesson.step is not None:
+            step = np.float64(np.log(lesson.step))
+            chain = chain._replace(averaging=chain.averaging._replace(log_step=step))
+            self.warmed = self.made
+        self._pack(chain)
+
     def _chunk(self, count: int) -> None:
-        first, warm = self.made, self.made < self.settings.num_warmup
-        matrix, vector, positions, statistics = self._step(self.packed, until=first + count)
+        first, warm = self.made, self.warmed is None
+        matrix, vector, buffers = self._step(self.packed, until=first + count)
         values: dict[str, np.ndarray] = {}
         if self.sink is not None or not warm:
-            constrained = self.compiled.constrain(self.bound.data, positions, np.int64(count))
+            constrained = self.compiled.constrain(self.bound.data, buffers.positions, np.int64(count))
             values = {name: np.asarray(constrained[name])[:count].copy() for name in self.draws}
-        rows = np.asarray(statistics)[:count].copy()
+        rows = np.asarray(buffers.statistics)[:count].copy()
         self.packed = (matrix, vector)
         self.made = first + count
-        self.leapfrogs += int(rows[:, STATISTICS.index("n_steps")].sum())
+        column = dict(zip(STATISTICS, rows.T, strict=True))
+        self.leapfrogs += int(column["n_steps"].sum())
         self.latest = dict(zip(STATISTICS, rows[-1].tolist(), strict=True))
-        if not warm:
-            self.divergences += int(rows[:, STATISTICS.index("diverging")].sum())
+        if warm:
+            usable = (column["diverging"] == 0.0) | (np.abs(column["index_in_trajectory"]) > _FAR_ENOUGH)
+            draws, gradients = (np.asarray(part)[:count].copy() for part in (buffers.positions, buffers.gradients))
+            taught = (column["lp"], column["step_size"], column["acceptance_rate"])
+            self._stretch.append(Stretch(draws, gradients, *taught, usable))
+        else:
+            self.divergences += int(column["diverging"].sum())
             self.statistics.append(rows)
-            for name, column in values.items():
-                self.draws[name].append(column)
+            for name, block in values.items():
+                self.draws[name].append(block)
         if self.sink is not None:
             self._send(values, rows, first, warm)
 
@@ -174,7 +233,7 @@ class ChainRun:
         """One message a draw, built column by column."""
         assert self.sink is not None
         kind, part = ("nuts.warmup/1", f"chain-{self.index}/warmup") if warm else ("nuts.draw/1", f"chain-{self.index}")
-        number = first if warm else first - self.settings.num_warmup
+        number = first if self.warmed is None else first - self.warmed
         columns = [list(column) for column in values.values()]
         stats = statistics_columns(rows)
         for draw, (row, statistic) in enumerate(
@@ -204,7 +263,8 @@ class ChainRun:
         return {
             "chain": self.index,
             "iteration": self.made,
-            "phase": "warmup" if self.made < self.settings.num_warmup else "sampling",
+            "phase": "warmup" if self.warmed is None else "sampling",
+            "total": self.total,
             "divergences": self.divergences,
             "leapfrogs": self.leapfrogs,
             "step_size": self.latest.get("step_size", 0.0),

@@ -1,4 +1,4 @@
-"""One iteration of a chain, and the loop over them: a transition, then what warm-up learns from it.
+"""One iteration of a chain, and the loop over them: a transition, then what the step size learns from it.
 
 Three kinds of iteration share one transition, so the program holds one copy of the model's gradient: EVALUATE takes
 density and gradient at a new position (step size 0), SEARCH doubles or halves the step size until one leapfrog step
@@ -14,17 +14,18 @@ from jax import lax
 
 from livenuts.adaptation import dual_averaging
 from livenuts.adaptation.dual_averaging import DualAveraging
-from livenuts.adaptation.estimators import Estimator
 from livenuts.kernel import random
 from livenuts.kernel.integrator import LogDensityAndGradient
+from livenuts.kernel.metric import Metric
 from livenuts.kernel.transition import Info, transition
-from livenuts.kernel.tree import State
+from livenuts.kernel.tree import State, select
 
 DRAW, SEARCH, EVALUATE = 0, 1, 2
 SEARCH_ACCEPTANCE = 0.8
+JITTER = 0.1
+"""A draw's step size is this much larger or smaller at most, at random: no orbit is in resonance with it for long."""
 # Beyond exp(+-25) the search has lost its way: it keeps the last step size.
 _SEARCH_LIMIT = 25.0
-MAX_WINDOWS = 32
 
 STATISTICS = (
     "lp",
@@ -43,7 +44,6 @@ class Chain(NamedTuple):
 
     state: State
     metric: Any
-    moments: Any
     averaging: DualAveraging
     draw: Any
     """Draws made so far, warm-up included."""
@@ -58,23 +58,26 @@ class Controls(NamedTuple):
 
     until: Any
     """Go on until this many draws are made."""
-    num_warmup: Any
+    adapting: Any
+    """Whether draws teach the step size."""
     max_depth: Any
     target_accept: Any
-    window_first: Any
-    window_last: Any
-    window_ends: Any
-    """The iterations after which the metric changes, padded with -1 to MAX_WINDOWS."""
 
 
-def new_chain(position: np.ndarray, estimator: Estimator[Any, Any]) -> Chain:
+class Buffers(NamedTuple):
+    """What a call writes, a row a draw. Draws beyond the last row of gradients overwrite it."""
+
+    positions: Any
+    statistics: Any
+    gradients: Any
+
+
+def new_chain(position: np.ndarray, metric: Metric) -> Chain:
     """A chain, in NumPy, that will first evaluate its density at `position`, then search a step size from 0.1."""
-    dimension = position.shape[0]
     nothing = np.int64(0)
     return Chain(
-        state=State(position, np.zeros(dimension), np.float64(-np.inf)),
-        metric=estimator.identity(dimension),
-        moments=estimator.init(dimension),
+        state=State(position, np.zeros(position.shape[0]), np.float64(-np.inf)),
+        metric=metric,
         averaging=dual_averaging.start(np.log(np.float64(0.1))),
         draw=nothing,
         iteration=nothing,
@@ -85,39 +88,40 @@ def new_chain(position: np.ndarray, estimator: Estimator[Any, Any]) -> Chain:
 
 def run(
     log_density_and_gradient: LogDensityAndGradient,
-    estimator: Estimator[Any, Any],
     depth_limit: int,
     chain: Chain,
     key: jax.Array,
     controls: Controls,
-    positions: jax.Array,
-    statistics: jax.Array,
-) -> tuple[Chain, jax.Array, jax.Array]:
-    """Iterate until `controls.until` draws are made, writing one row of `positions` and `statistics` a draw.
+    buffers: Buffers,
+) -> tuple[Chain, Buffers]:
+    """Iterate until `controls.until` draws are made.
 
     The trip count is dynamic and every random number is keyed by the iteration, so any division of a run into calls
     gives the same bits.
     """
     first = chain.draw
+    last_gradient = buffers.gradients.shape[0] - 1
 
-    def unfinished(carry: tuple[Chain, jax.Array, jax.Array]) -> jax.Array:
+    def unfinished(carry: tuple[Chain, Buffers]) -> jax.Array:
         chain = carry[0]
         return (chain.draw < controls.until) | (chain.mode == EVALUATE)
 
-    def iterate(carry: tuple[Chain, jax.Array, jax.Array]) -> tuple[Chain, jax.Array, jax.Array]:
-        chain, positions, statistics = carry
+    def iterate(carry: tuple[Chain, Buffers]) -> tuple[Chain, Buffers]:
+        chain, buffers = carry
         drawing = chain.mode == DRAW
         step_size = jnp.where(chain.mode == EVALUATE, 0.0, jnp.exp(chain.averaging.log_step))
+        draw_key = random.at(key, chain.iteration)
+        # Number 0 of a draw's key is no leaf's.
+        jitter = JITTER * (2.0 * random.uniform(draw_key, jnp.int64(0)) - 1.0)
         state, info = transition(
             log_density_and_gradient,
             chain.metric,
             chain.state,
-            random.at(key, chain.iteration),
-            step_size,
+            draw_key,
+            jnp.where(drawing, (1.0 + jitter) * step_size, step_size),
             jnp.where(drawing, controls.max_depth, 1),
             depth_limit,
         )
-        row = chain.draw - first  # other iterations write the row that the next draw overwrites
         values = jnp.stack(
             [
                 state.log_density,
@@ -130,46 +134,27 @@ def run(
                 info.offset.astype(jnp.float64),
             ]
         )
-        positions = lax.dynamic_update_index_in_dim(positions, state.position, row, 0)
-        statistics = lax.dynamic_update_index_in_dim(statistics, values, row, 0)
+        row = chain.draw - first  # other iterations write the row that the next draw overwrites
+        buffers = Buffers(
+            lax.dynamic_update_index_in_dim(buffers.positions, state.position, row, 0),
+            lax.dynamic_update_index_in_dim(buffers.statistics, values, row, 0),
+            lax.dynamic_update_index_in_dim(buffers.gradients, state.gradient, jnp.minimum(row, last_gradient), 0),
+        )
         chain = lax.cond(
             drawing,
-            lambda: _draw(estimator, chain, state, info, controls),
+            lambda: _draw(chain, state, info, controls),
             lambda: _prepare(chain, state, info),
         )
-        return chain._replace(iteration=chain.iteration + 1), positions, statistics
+        return chain._replace(iteration=chain.iteration + 1), buffers
 
-    return lax.while_loop(unfinished, iterate, (chain, positions, statistics))
+    return lax.while_loop(unfinished, iterate, (chain, buffers))
 
 
-def _draw(estimator: Estimator[Any, Any], chain: Chain, state: State, info: Info, controls: Controls) -> Chain:
+def _draw(chain: Chain, state: State, info: Info, controls: Controls) -> Chain:
     """Accept the draw and, during warm-up, learn from it."""
-    moved = chain._replace(state=state, draw=chain.draw + 1)
-    return lax.cond(
-        chain.draw < controls.num_warmup,
-        lambda: _adapt(estimator, moved, chain.draw, info, controls),
-        lambda: moved,
-    )
-
-
-def _adapt(estimator: Estimator[Any, Any], chain: Chain, t: jax.Array, info: Info, controls: Controls) -> Chain:
-    averaging = dual_averaging.update(chain.averaging, info.acceptance_rate, controls.target_accept)
-    learning = (t >= controls.window_first) & (t < controls.window_last) & ~info.diverging
-    moments = estimator.update(chain.moments, chain.state.position, chain.state.gradient, learning.astype(jnp.float64))
-    chain = chain._replace(averaging=averaging, moments=moments)
-
-    def close_window() -> Chain:
-        return chain._replace(
-            metric=estimator.metric(moments),
-            moments=estimator.init(chain.state.position.shape[0]),
-            mode=jnp.int64(SEARCH),
-            search_direction=jnp.float64(0.0),
-        )
-
-    chain = lax.cond(jnp.any(controls.window_ends == t), close_window, lambda: chain)
-    last = t == controls.num_warmup - 1
-    log_step = jnp.where(last, averaging.log_average, averaging.log_step)
-    return chain._replace(averaging=chain.averaging._replace(log_step=log_step))
+    learned = dual_averaging.update(chain.averaging, info.acceptance_rate, controls.target_accept)
+    averaging = select(controls.adapting, learned, chain.averaging)
+    return chain._replace(state=state, averaging=averaging, draw=chain.draw + 1)
 
 
 def _prepare(chain: Chain, state: State, info: Info) -> Chain:

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from livenuts.adaptation.estimators import ESTIMATORS
 from livenuts.compiler.native import compile_native, compile_usual, equations
 from livenuts.compiler.x64 import x64
-from livenuts.runtime.iteration import MAX_WINDOWS, STATISTICS, Chain, Controls, new_chain, run
+from livenuts.kernel.metric import Metric
+from livenuts.runtime.iteration import STATISTICS, Buffers, Chain, Controls, new_chain, run
 
 # Operations that the single-function emitter does not know.
 _FOREIGN = re.compile(
@@ -27,10 +27,12 @@ _FOREIGN = re.compile(
 # Above this many bytes of data and constants the usual form, which may use several cores, is as fast.
 _NATIVE_BYTES = 512 * 1024
 # XLA splits operations on larger matrices over threads, which the single-function emitter cannot.
-_NATIVE_DENSE_DIMENSION = 64
+_NATIVE_METRIC_SIZE = 64 * 64
 # One call's output: rows are draws, so a message is never more than this many bytes away.
 _BUFFER_BYTES = 4 * 2**20
 _MOST_ROWS, _FEWEST_ROWS = 2048, 8
+# Gradients are wanted in warm-up alone, which goes by short steps.
+_MOST_GRADIENTS = 256
 
 
 def is_native(closed: ClosedJaxpr, num_bytes: int) -> bool:
@@ -48,19 +50,26 @@ class Program:
     dimension: int
     rows: int
     """The most draws one call can make."""
+    gradient_rows: int
+    """The most draws one call can make whose gradients are wanted."""
     native: bool
-    step: Callable[..., tuple[jax.Array, jax.Array, jax.Array, jax.Array]]
-    """(data, matrix, vector, key, controls) -> (matrix, vector, positions, statistics)"""
+    step: Callable[..., tuple[jax.Array, jax.Array, Buffers]]
+    """(data, matrix, vector, key, controls) -> (matrix, vector, buffers)"""
     pack: Callable[[Chain], tuple[Any, Any]]
     unpack: Callable[[Any, Any], Chain]
 
 
-def build_program(closed: ClosedJaxpr, data: Any, dimension: int, metric: str, depth_limit: int, width: int) -> Program:
-    """Trace and compile the sampling loop around a traced (data, position) -> (log density, gradient)."""
-    estimator = ESTIMATORS[metric]
+def build_program(
+    closed: ClosedJaxpr, data: Any, dimension: int, metric: Metric, depth_limit: int, width: int
+) -> Program:
+    """Trace and compile the sampling loop around a traced (data, position) -> (log density, gradient).
+
+    `metric` is any metric of the kind and shape that the chains will have.
+    """
     rows = max(_FEWEST_ROWS, min(_MOST_ROWS, _BUFFER_BYTES // (8 * width)))
+    gradient_rows = min(rows, _MOST_GRADIENTS)
     evaluate = jaxpr_as_fun(closed)
-    template = new_chain(np.zeros(dimension), estimator)
+    template = new_chain(np.zeros(dimension), metric)
     pack, unpack = packing(template, dimension)
 
     def call(data: Any, matrix: jax.Array, vector: jax.Array, key: jax.Array, controls: Controls) -> Any:
@@ -70,51 +79,53 @@ def build_program(closed: ClosedJaxpr, data: Any, dimension: int, metric: str, d
             value, gradient = evaluate(*leaves, position)
             return value, gradient
 
+        heights = (rows, dimension), (rows, len(STATISTICS)), (gradient_rows, dimension)
+        buffers = Buffers(*(jnp.zeros(shape) for shape in heights))
         chain = unpack(matrix, vector)
-        positions, statistics = jnp.zeros((rows, dimension)), jnp.zeros((rows, len(STATISTICS)))
-        chain, positions, statistics = run(
-            log_density_and_gradient, estimator, depth_limit, chain, key, controls, positions, statistics
-        )
-        return *pack(chain), positions, statistics
+        chain, buffers = run(log_density_and_gradient, depth_limit, chain, key, controls, buffers)
+        return *pack(chain), buffers
 
     num_bytes = sum(leaf.nbytes for leaf in [*jax.tree.leaves(data), *closed.consts])
+    metric_size = max(np.size(leaf) for leaf in jax.tree.leaves(metric))
     with x64():
         arguments = (data, *pack(template), np.uint64(0), controls_shape())
-        suitable = is_native(closed, num_bytes) and (metric != "dense" or dimension <= _NATIVE_DENSE_DIMENSION)
+        suitable = is_native(closed, num_bytes) and metric_size <= _NATIVE_METRIC_SIZE
         step = compile_native(call, arguments) if suitable else None
         native = step is not None
         if step is None:
             step = compile_usual(call, arguments)
-    return Program(dimension, rows, native, step, pack, unpack)
+    return Program(dimension, rows, gradient_rows, native, step, pack, unpack)
 
 
 def controls_shape() -> Controls:
     """Controls of the right types, to trace with."""
     zero = np.int64(0)
-    return Controls(zero, zero, zero, np.float64(0.8), zero, zero, np.full(MAX_WINDOWS, -1, np.int64))
+    return Controls(zero, np.bool_(False), zero, np.float64(0.8))
 
 
 def packing(template: Chain, dimension: int) -> tuple[Callable[[Chain], Any], Callable[[Any, Any], Chain]]:
-    """Functions from a chain to a float64 matrix (rows of `dimension`) and a vector of scalars, and back."""
+    """Functions from a chain to a float64 matrix (rows of `dimension`) and a vector of everything else, and back."""
     leaves, structure = jax.tree.flatten(template)
+    in_matrix = [leaf.ndim > 0 and leaf.shape[-1] == dimension for leaf in leaves]
 
     def pack(chain: Chain) -> tuple[Any, Any]:
         values = jax.tree.leaves(chain)
         xp = jnp if any(isinstance(value, jax.Array) for value in values) else np
-        matrix = [value.reshape(-1, dimension) for value in values if value.ndim]
-        scalars = [value.astype(np.float64) for value in values if not value.ndim]
-        return xp.concatenate(matrix), xp.stack(scalars)
+        pairs = list(zip(values, in_matrix, strict=True))
+        matrix = [value.reshape(-1, dimension) for value, inside in pairs if inside]
+        vector = [value.astype(np.float64).reshape(-1) for value, inside in pairs if not inside]
+        return xp.concatenate(matrix), xp.concatenate(vector)
 
     def unpack(matrix: Any, vector: Any) -> Chain:
-        values, row, scalar = [], 0, 0
-        for leaf in leaves:
-            if leaf.ndim:
+        values, row, place = [], 0, 0
+        for leaf, inside in zip(leaves, in_matrix, strict=True):
+            if inside:
                 height = leaf.size // dimension
                 values.append(matrix[row : row + height].reshape(leaf.shape))
                 row += height
             else:
-                values.append(vector[scalar].astype(leaf.dtype))
-                scalar += 1
+                values.append(vector[place : place + leaf.size].reshape(leaf.shape).astype(leaf.dtype))
+                place += leaf.size
         chain: Chain = jax.tree.unflatten(structure, values)
         return chain
 

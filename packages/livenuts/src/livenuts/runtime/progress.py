@@ -14,18 +14,19 @@ _MESSAGE_SECONDS = 0.25
 class ProgressBar:
     """One bar over all chains; silent where nobody watches (not a terminal, not a notebook)."""
 
-    def __init__(self, total: int, num_warmup: int) -> None:
+    def __init__(self, chains: list[ChainRun]) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from tqdm.auto import tqdm
         notebook = "ipykernel" in sys.modules
+        total = sum(chain.total for chain in chains)
         self._bar = tqdm(total=total, unit=" draws", disable=False if notebook else None, leave=True)
-        self._num_warmup = num_warmup
 
     def update(self, chains: list[ChainRun]) -> None:
         """Show where the chains are."""
         made = sum(chain.made for chain in chains)
-        warming = sum(chain.made < self._num_warmup for chain in chains)
+        warming = sum(chain.warmed is None for chain in chains)
+        self._bar.total = sum(chain.total for chain in chains)
         phase = "warm-up" if warming == len(chains) else "sampling" if not warming else f"warm-up ({warming} left)"
         steps = [chain.latest["step_size"] for chain in chains if chain.latest]
         divergences = sum(chain.divergences for chain in chains)
@@ -44,8 +45,8 @@ class ProgressBar:
 class ProgressMessages:
     """`nuts.progress/1` messages, a few a second."""
 
-    def __init__(self, sink: Sink, total: int, num_warmup: int) -> None:
-        self._sink, self._total, self._num_warmup = sink, total, num_warmup
+    def __init__(self, sink: Sink, num_warmup: int) -> None:
+        self._sink, self._num_warmup = sink, num_warmup
         self._sent = 0
         self._began = self._last = time.monotonic()
 
@@ -58,7 +59,7 @@ class ProgressMessages:
             "type": "nuts.progress/1",
             "part": "progress",
             "seq": self._sent,
-            "total": self._total,
+            "total": max(chain.total for chain in chains),
             "num_warmup": self._num_warmup,
             "elapsed": now - self._began,
             "chains": [chain.progress() for chain in chains],

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from livenuts.adaptation.warmup import Warmup, most_directions
 from livenuts.compiler.target import Bound, compile_constrain, compile_model
 from livenuts.compiler.x64 import x64
 from livenuts.messages import Message, Sink
 from livenuts.result import Result
-from livenuts.runtime.chain import ChainRun, Compiled, statistics_columns
+from livenuts.runtime.chain import ChainRun, Compiled, make_metric, no_metric, read_metric, statistics_columns
+from livenuts.runtime.crew import Crew
 from livenuts.runtime.iteration import STATISTICS
 from livenuts.runtime.program import build_program
 from livenuts.runtime.progress import ProgressBar, ProgressMessages
@@ -25,7 +27,6 @@ from livenuts.tuning import Tuning
 
 # Trees up to this depth share compiled code.
 _DEPTH_LIMIT = 10
-_WATCH_SECONDS = 0.05
 
 
 def sample(
@@ -38,6 +39,8 @@ def sample(
     target_accept: float = 0.8,
     max_tree_depth: int = 10,
     metric: str = "auto",
+    adaptation: str = "pooled",
+    early_stop: bool = True,
     init: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     warm_start: Tuning | Result | None = None,
     sink: Sink | None = None,
@@ -51,7 +54,7 @@ def sample(
     model
         A `Model`, a called `@model` function, or what `from_logdensity` or `from_numpyro` returns.
     num_warmup, num_samples, num_chains
-        Iterations of warm-up and draws of each chain; each chain runs in a thread.
+        Iterations of warm-up at most, and draws, of each chain; each chain runs in a thread.
     seed
         A non-negative integer; the same seed gives the same bits. None draws entropy, kept in the result.
     target_accept
@@ -59,13 +62,19 @@ def sample(
     max_tree_depth
         A trajectory has at most 2^max_tree_depth - 1 leapfrog steps.
     metric
-        "diag", "dense" or "auto" (which now means "diag").
+        The inverse mass matrix: "diag", a scale a parameter; "low_rank", other scales along a few directions too;
+        "dense"; "auto", directions only where they fit draws that they were not learned from.
+    adaptation
+        "pooled": the chains learn one metric from all their draws; "independent": each its own.
+    early_stop
+        End warm-up as soon as a metric is confirmed by the draws made with it and the log density no longer drifts,
+        looked at after 100, 150, 225, ... draws. False makes all `num_warmup` iterations.
     init
         Constrained starting values by variable, for all chains or as one mapping a chain. Variables left out start at
         uniform random positions on (-2, 2) of their unconstrained scale (Stan's default).
     warm_start
-        Another run's tuning: start at its positions with its metric and step sizes; warm-up then only settles the
-        step size, so a short one will do.
+        Another run's tuning: start at its positions with its metric and step sizes. After 50 iterations warm-up ends
+        if the metric still fits, else it learns a new one.
     sink
         Called with every message (`livenuts.messages`), from the chains' threads. If it raises, the run stops and the
         error is raised again, with the draws so far in its attribute `result`.
@@ -85,7 +94,9 @@ def sample(
     ValueError, TypeError
         For a model, data or setting that cannot be right; the message names it.
     """
-    settings = Settings(num_warmup, num_samples, num_chains, target_accept, max_tree_depth, metric)
+    settings = Settings(
+        num_warmup, num_samples, num_chains, target_accept, max_tree_depth, metric, adaptation, early_stop
+    )
     run_seed = entropy(seed)
     tuning = warm_start.tuning if isinstance(warm_start, Result) else warm_start
     if tuning is not None and not isinstance(tuning, Tuning):
@@ -99,21 +110,16 @@ def sample(
     began = time.perf_counter()
     bound = compile_model(model)
     starts = _starting_values(init, settings.num_chains)
-    if tuning is not None:
-        tuning.check(settings.metric_kind, bound.target.dimension)
     compiled = _compile(bound, settings)
+    if tuning is not None:
+        tuning.check(compiled.most_directions, bound.target.dimension)
     compile_seconds = time.perf_counter() - began
 
     chains = [ChainRun(k, bound, compiled, settings, run_seed, sink) for k in range(settings.num_chains)]
-    with x64():
-        for chain, given in zip(chains, starts, strict=True):
-            if tuning is None:
-                chain.start(given)
-            else:
-                chain.start_warm(tuning)
+    groups = _start(chains, starts, tuning)
     if sink is not None:
         sink(_start_message(bound, settings, run_seed, tuning))
-    status, error = _run(chains, settings, sink, stop, progress)
+    status, error = _run(groups, settings, sink, stop, progress)
     result = _collect(chains, settings, run_seed, status, compile_seconds)
     if sink is not None:
         error = _finish(sink, status, error, chains)
@@ -147,29 +153,61 @@ def _starting_values(init: Any, num_chains: int) -> list[dict[str, Any]]:
 def _compile(bound: Bound, settings: Settings) -> Compiled:
     target = bound.target
     depth_limit = max(_DEPTH_LIMIT, settings.max_tree_depth)
-    key = (settings.metric_kind, depth_limit)
+    most = most_directions(settings.metric, target.dimension)
+    key = (most, depth_limit)
     with target.lock:
         if key not in target.programs:
-            program = build_program(
-                target.closed, bound.data, target.dimension, settings.metric_kind, depth_limit, target.width()
-            )
-            target.programs[key] = Compiled(program, compile_constrain(target, bound.data, program.rows))
+            metric = make_metric(no_metric(target.dimension), most)
+            program = build_program(target.closed, bound.data, target.dimension, metric, depth_limit, target.width())
+            target.programs[key] = Compiled(program, compile_constrain(target, bound.data, program.rows), most)
         compiled: Compiled = target.programs[key]
     return compiled
 
 
+Group = tuple[list[ChainRun], Warmup]
+"""Chains that learn together."""
+
+
+def _start(chains: list[ChainRun], starts: list[dict[str, Any]], tuning: Tuning | None) -> list[Group]:
+    settings, dimension = chains[0].settings, chains[0].bound.target.dimension
+
+    def warmup(first: ChainRun) -> Warmup:
+        known = None if tuning is None else tuning.metrics()[first.index % len(tuning.step_size)]
+        return Warmup(
+            settings.metric,
+            dimension,
+            settings.num_warmup,
+            settings.target_accept,
+            early_stop=settings.early_stop,
+            start=known,
+        )
+
+    members = [chains] if settings.adaptation == "pooled" else [[chain] for chain in chains]
+    groups = [(group, warmup(group[0])) for group in members]
+    with x64():
+        for group, lessons in groups:
+            for chain in group:
+                if tuning is None:
+                    chain.start(starts[chain.index], lessons)
+                else:
+                    chain.start_warm(tuning)
+                if settings.num_warmup == 0:
+                    chain.warmed = 0
+    return groups
+
+
 def _run(
-    chains: list[ChainRun],
+    groups: list[Group],
     settings: Settings,
     sink: Sink | None,
     stop: Callable[[], bool] | None,
     progress: bool,
 ) -> tuple[str, BaseException | None]:
-    """Run the chains' threads to their end; how it ended, and the error if one did."""
+    """Run the chains to their end, each in a thread; how it ended, and the error if one did."""
+    chains = [chain for group, _ in groups for chain in group]
     halted = threading.Event()
     stopped = threading.Event()
     asking = threading.Lock()
-    errors: list[BaseException] = []
 
     def should_stop() -> bool:
         if stop is not None and not halted.is_set():
@@ -179,47 +217,60 @@ def _run(
                     halted.set()
         return halted.is_set()
 
-    def work(chain: ChainRun) -> None:
-        try:
-            with x64():
-                chain.run(should_stop)
-        except BaseException as error:
-            errors.append(error)
-            halted.set()
+    bar = ProgressBar(chains) if progress else None
+    messages = ProgressMessages(sink, settings.num_warmup) if sink is not None else None
 
-    total = settings.num_warmup + settings.num_samples
-    bar = ProgressBar(total * settings.num_chains, settings.num_warmup) if progress else None
-    messages = ProgressMessages(sink, total, settings.num_warmup) if sink is not None else None
-    threads = [threading.Thread(target=work, args=(chain,), name=f"livenuts-chain-{chain.index}") for chain in chains]
-    interrupted = False
+    def watch() -> None:
+        if bar is not None:
+            bar.update(chains)
+        if messages is not None:
+            messages.update(chains)
+
+    crew = Crew(len(chains), watch, halted)
+    error: BaseException | None = None
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(_WATCH_SECONDS)
-                if bar is not None:
-                    bar.update(chains)
-                if messages is not None and not errors:
-                    messages.update(chains)
-    except KeyboardInterrupt:
-        interrupted = True
-    except BaseException as error:  # the sink, on the progress part
-        errors.append(error)
+        if len(groups) == 1 and len(chains) > 1:
+            _warm_up(*groups[0], crew.each, should_stop)
+            crew.each(lambda chain: _draw(chain, should_stop), chains)
+        else:
+            crew.each(lambda group: _alone(group, should_stop), groups)
+    except BaseException as failure:
+        error = failure
     finally:
-        if any(thread.is_alive() for thread in threads):
-            halted.set()
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
+        crew.close()
         if bar is not None:
             bar.update(chains)
             bar.close()
-    if errors:
-        return "failed", errors[0]
-    if interrupted:
+    if isinstance(error, KeyboardInterrupt):
         return "interrupted", None
+    if error is not None:
+        return "failed", error
     return ("stopped" if stopped.is_set() else "completed"), None
+
+
+def _warm_up(chains: list[ChainRun], warmup: Warmup, each: Callable[..., None], stop: Callable[[], bool]) -> None:
+    """Lesson by lesson, until warm-up is over or the run is to stop."""
+    while chains[0].warmed is None:
+        each(lambda chain: chain.run(warmup.until, stop), chains)
+        if stop():
+            return
+        lesson = warmup.learn([chain.take_stretch() for chain in chains])
+        for chain in chains:
+            chain.learn(lesson)
+
+
+def _draw(chain: ChainRun, stop: Callable[[], bool]) -> None:
+    if chain.warmed is not None:
+        chain.run(chain.total, stop)
+
+
+def _alone(group: Group, stop: Callable[[], bool]) -> None:
+    def here(work: Callable[[ChainRun], None], chains: list[ChainRun]) -> None:
+        for chain in chains:
+            work(chain)
+
+    _warm_up(*group, here, stop)
+    _draw(group[0][0], stop)
 
 
 def _start_message(bound: Bound, settings: Settings, seed: int, tuning: Tuning | None) -> Message:
@@ -276,11 +327,12 @@ def _collect(chains: list[ChainRun], settings: Settings, seed: int, status: str,
     stats = statistics_columns(rows)
     stats["reached_max_treedepth"] = (stats["tree_depth"] == settings.max_tree_depth) & ~stats["diverging"]
     states = [chain.final_state() for chain in chains]
-    tuning = Tuning(
-        metric=settings.metric_kind,
+    tuning = Tuning.of(
+        settings.metric,
+        [read_metric(state.metric) for state in states],
         step_size=np.array([float(np.exp(state.averaging.log_step)) for state in states]),
-        inverse_mass=np.stack([np.array(state.metric.inverse_mass) for state in states]),
         positions=np.stack([np.array(state.state.position) for state in states]),
+        num_warmup=np.array([chain.made if chain.warmed is None else chain.warmed for chain in chains]),
         native=compiled.program.native,
     )
     timings = {"compile": compile_seconds}

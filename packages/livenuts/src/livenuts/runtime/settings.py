@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-METRICS = ("auto", "diag", "dense")
+METRICS = ("auto", "diag", "low_rank", "dense")
+ADAPTATIONS = ("pooled", "independent")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Settings:
     target_accept: float
     max_tree_depth: int
     metric: str
+    adaptation: str
+    early_stop: bool
 
     def __post_init__(self) -> None:
         for name, least in (("num_warmup", 0), ("num_samples", 0), ("num_chains", 1), ("max_tree_depth", 1)):
@@ -39,13 +42,12 @@ class Settings:
         if not 0.0 < target < 1.0:
             raise ValueError(f"target_accept must be between 0 and 1, got {self.target_accept!r}")
         object.__setattr__(self, "target_accept", target)
-        if self.metric not in METRICS:
-            raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}")
-
-    @property
-    def metric_kind(self) -> str:
-        """The estimator that is used."""
-        return "diag" if self.metric == "auto" else self.metric
+        for name, choices in (("metric", METRICS), ("adaptation", ADAPTATIONS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if not isinstance(self.early_stop, (bool, np.bool_)):
+            raise ValueError(f"early_stop must be True or False, got {self.early_stop!r}")
+        object.__setattr__(self, "early_stop", bool(self.early_stop))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values."""

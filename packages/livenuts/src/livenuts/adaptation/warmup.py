@@ -1,0 +1,186 @@
+"""Warm-up as a sequence of lessons at fixed draws, over one chain or over several that share what they learn.
+
+Between two lessons chains draw on their own, dual averaging moving their step sizes. A lesson takes the draws and
+gradients of the last half of warm-up, from all chains, and makes a new metric of them. When the metric in use turns
+out to fit the draws made with it as well as a new one would, and the log density has stopped drifting, warm-up is
+over: the draws made with the metric in use also say which step size it wants. Otherwise the last stretch, a sixth of
+warm-up or more, keeps the metric and settles the step size.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from livenuts.adaptation.dual_averaging import settled
+from livenuts.adaptation.fisher import Estimate, estimate, from_gradient, misfit
+
+LESSONS = (10, 20, 30, 45, 70, 100, 150, 225, 340, 510, 765)
+"""Draws of a chain after which it learns; after the last, one and a half times as many, and so on."""
+_GROWTH = 1.5
+_LAST_LESSON = 0.85
+# Warm-up may not end before this many draws of a chain: the start must be forgotten.
+_FEWEST = 100
+_GOOD_MISFIT = 0.2
+_GOOD_RHAT = 1.1
+# A warm start's metric is kept unless another fits this much better on draws that it has not seen.
+_WARM_LESSON = 50
+# Directions whose variance is beyond this factor are worth their cost in every step.
+_CUTOFF = 2.0
+MOST_DIRECTIONS = 32
+# Fewer draws than this have no directions worth knowing.
+_FEWEST_FOR_DIRECTIONS = 10
+
+
+class Stretch(NamedTuple):
+    """What a chain drew between two lessons."""
+
+    draws: np.ndarray
+    """(n, dimension)"""
+    gradients: np.ndarray
+    """(n, dimension)"""
+    log_densities: np.ndarray
+    """(n,)"""
+    steps: np.ndarray
+    """(n,)"""
+    acceptance_rates: np.ndarray
+    """(n,)"""
+    usable: np.ndarray
+    """(n,): whether the draw may teach the metric; one that a divergence threw back may not."""
+
+
+class Lesson(NamedTuple):
+    """What chains do next: go on with `metric` (None: as before), or end warm-up with `step` for sampling."""
+
+    metric: Estimate | None
+    search: bool
+    """Whether the step size is to be searched anew."""
+    step: float | None
+
+
+def most_directions(metric: str, dimension: int) -> int:
+    """How many directions a metric of this kind may have."""
+    return {"diag": 0, "dense": dimension}.get(metric, min(dimension, MOST_DIRECTIONS))
+
+
+class Warmup:
+    """The lessons of one group of chains. Everything here follows from draws alone, never from a clock."""
+
+    def __init__(
+        self,
+        metric: str,
+        dimension: int,
+        num_warmup: int,
+        target_accept: float,
+        *,
+        early_stop: bool,
+        start: Estimate | None = None,
+    ) -> None:
+        self._metric, self._target, self._early_stop = metric, target_accept, early_stop
+        self._most = most_directions(metric, dimension)
+        self._cutoff = 1.0 if metric == "dense" else _CUTOFF
+        self._warm = start is not None
+        self._current = start
+        self._lessons = lessons(num_warmup, warm=self._warm)
+        self._taken = 0
+        self._window: list[list[Stretch]] = []
+        """Of each stretch in the window, what every chain drew."""
+
+    @property
+    def until(self) -> int:
+        """The draw of a chain at which the next lesson is due."""
+        return self._lessons[self._taken]
+
+    def first_metric(self, gradient: np.ndarray) -> Estimate:
+        """What a chain begins with, given the gradient at its start."""
+        return self._current or from_gradient(gradient)
+
+    def learn(self, stretches: list[Stretch]) -> Lesson:
+        """The lesson from what every chain drew since the last one."""
+        self._taken += 1
+        self._window.append(stretches)
+        due = self._lessons[self._taken - 1]
+        if due == self._lessons[-1]:
+            return Lesson(None, False, self._settle(stretches))
+        while sum(len(part[0].draws) for part in self._window[1:]) * 2 >= due:
+            del self._window[0]
+        draws, gradients = self._pooled("draws"), self._pooled("gradients")
+        if len(draws) < 2:
+            return Lesson(None, False, None)
+        new = self._estimate(stretches, draws, gradients)
+        if self._early_stop and self._is_good(due, new, draws, gradients):
+            return Lesson(None, False, self._settle(stretches))
+        if self._warm and self._is_still_good(draws, gradients):
+            return Lesson(None, False, None)
+        first, self._warm = self._taken == 1 and not self._warm, False
+        self._current = new
+        return Lesson(new, first, None)
+
+    def _pooled(self, field: str) -> np.ndarray:
+        parts = [getattr(one, field)[one.usable] for part in self._window for one in part]
+        return np.concatenate(parts)
+
+    def _estimate(self, stretches: list[Stretch], draws: np.ndarray, gradients: np.ndarray) -> Estimate:
+        fallback = np.ones(draws.shape[1]) if self._current is None else self._current.scale
+        most = self._most if len(draws) >= _FEWEST_FOR_DIRECTIONS else 0
+        new = estimate(draws, gradients, most, self._cutoff, fallback)
+        if self._metric != "auto" or self._current is None or not self._current.variances.size:
+            return new
+        # Directions have to earn their place on draws that they have not seen.
+        fresh = [(one.draws[one.usable], one.gradients[one.usable]) for one in stretches]
+        fresh_draws, fresh_gradients = (np.concatenate(parts) for parts in zip(*fresh, strict=True))
+        if len(fresh_draws) < 2:
+            return new
+        alone = misfit(fresh_draws, fresh_gradients, self._current.diagonal())
+        return new.diagonal() if alone < misfit(fresh_draws, fresh_gradients, self._current) else new
+
+    def _is_good(self, due: int, new: Estimate, draws: np.ndarray, gradients: np.ndarray) -> bool:
+        if self._current is None or (due < _FEWEST and not self._warm):
+            return False
+        if self._warm:
+            fits = self._is_still_good(draws, gradients)
+        else:
+            fits = misfit(draws, gradients, self._current) - misfit(draws, gradients, new) < _GOOD_MISFIT
+        return fits and _split_rhat([[one.log_densities for one in part] for part in self._window]) < _GOOD_RHAT
+
+    def _is_still_good(self, draws: np.ndarray, gradients: np.ndarray) -> bool:
+        """Whether the metric in use fits as well as one learned from the other half of the draws."""
+        assert self._current is not None
+        halves = (slice(0, None, 2), slice(1, None, 2))
+        others = [
+            misfit(
+                draws[seen],
+                gradients[seen],
+                estimate(draws[own], gradients[own], self._most, self._cutoff, self._current.scale),
+            )
+            for own, seen in (halves, halves[::-1])
+        ]
+        return misfit(draws, gradients, self._current) < float(np.mean(others)) + _GOOD_MISFIT
+
+    def _settle(self, stretches: list[Stretch]) -> float:
+        return settled(
+            np.concatenate([one.steps for one in stretches]),
+            np.concatenate([one.acceptance_rates for one in stretches]),
+            self._target,
+        )
+
+
+def lessons(num_warmup: int, *, warm: bool = False) -> list[int]:
+    """The draws at which a chain learns; the last is `num_warmup`, where warm-up ends whatever was learned."""
+    points = list(LESSONS)
+    while points[-1] < num_warmup:
+        points.append(int(points[-1] * _GROWTH))
+    fewest = _WARM_LESSON if warm else 0
+    inner = [point for point in points if fewest < point < _LAST_LESSON * num_warmup]
+    if warm and fewest < _LAST_LESSON * num_warmup:
+        inner.insert(0, fewest)
+    return [*inner, num_warmup]
+
+
+def _split_rhat(window: list[list[np.ndarray]]) -> float:
+    """R-hat of a number over all chains of a window, each split in halves (Gelman et al. 2013, section 11.4)."""
+    chains = [np.concatenate(parts) for parts in zip(*window, strict=True)]
+    length = min(len(chain) for chain in chains) // 2
+    halves = np.array([half for chain in chains for half in (chain[-2 * length : -length], chain[-length:])])
+    within = halves.var(axis=1, ddof=1).mean()
+    between = halves.mean(axis=1).var(ddof=1)
+    return float(np.sqrt((length - 1) / length + between / within)) if within > 0.0 else np.inf
