@@ -185,6 +185,11 @@ class ChainRun:
             self.compiled.seconds_per_draw = per_draw
             length = max(1, min(int(_CHUNK_SECONDS / per_draw), 8 * length))
 
+    def expected_seconds(self, until: int) -> float:
+        """How long the draws up to `until` may take; it has no bearing on them."""
+        per_draw = self.compiled.seconds_per_draw
+        return (until - self.made) * (_CHUNK_SECONDS / _FIRST_CHUNK if per_draw is None else per_draw)
+
     def take_stretch(self) -> Stretch:
         """What was drawn since the last call, in warm-up."""
         taken, self._stretch = self._stretch, []

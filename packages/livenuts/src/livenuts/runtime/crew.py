@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from typing import TypeVar
 
 from livenuts.compiler.x64 import x64
@@ -12,35 +14,57 @@ from livenuts.compiler.x64 import x64
 T = TypeVar("T")
 
 _WATCH_SECONDS = 0.05
+# Work shorter than this is done sooner by one thread than handed to several.
+_WORTH_A_HANDOVER = 5e-4
+# From this length on every chain gets a thread, also on few cores: all of them are seen to advance.
+_WORTH_A_THREAD = 0.05
 
 
 class Crew:
-    """A thread a chain. XLA releases Python's lock while it computes."""
+    """Threads for the chains, and one that conducts them. XLA releases Python's lock while it computes."""
 
-    def __init__(self, size: int, watch: Callable[[], None], halted: threading.Event) -> None:
-        self._pool = ThreadPoolExecutor(size, thread_name_prefix="livenuts-chain")
-        self._watch, self._halted = watch, halted
+    def __init__(self, size: int, halted: threading.Event) -> None:
+        self._pool = ThreadPoolExecutor(size + 1, thread_name_prefix="livenuts-chain")
+        self._halted = halted
 
-    def each(self, work: Callable[[T], None], items: Sequence[T]) -> None:
-        """Do `work` on every item at the same time. The first error, also of the watch, halts the others."""
+    def run(self, conduct: Callable[[], None], watch: Callable[[], None]) -> None:
+        """Call `conduct` in a thread, and `watch` here until it is done; an error of either halts and is raised."""
+        future = self._pool.submit(self._inside, conduct)
+        try:
+            while not wait([future], timeout=_WATCH_SECONDS).done:
+                watch()
+            future.result()
+        finally:
+            if not future.done():
+                self._halted.set()
+            wait([future])
+            self._pool.shutdown()
 
-        def inside(item: T) -> None:
-            with x64():
+    def each(self, work: Callable[[T], None], items: Sequence[T], seconds: float) -> None:
+        """From the conductor: do `work`, of so many seconds each, on every item; the first error halts the others."""
+        threads = min(len(items), os.cpu_count() or 1) if seconds < _WORTH_A_THREAD else len(items)
+        if seconds < _WORTH_A_HANDOVER:
+            threads = 1
+
+        def share(first: int) -> None:
+            for item in items[first::threads]:
                 work(item)
 
-        futures: list[Future[None]] = [self._pool.submit(inside, item) for item in items]
+        others = [self._pool.submit(self._inside, partial(share, first)) for first in range(1, threads)]
         try:
-            pending = set(futures)
-            while pending:
-                done, pending = wait(pending, timeout=_WATCH_SECONDS, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-                self._watch()
+            share(0)
+        except BaseException:
+            self._halted.set()
+            raise
         finally:
-            if not all(future.done() for future in futures):
-                self._halted.set()
-                wait(futures)
+            wait(others)
+        for future in others:
+            future.result()
 
-    def close(self) -> None:
-        """Let the threads go."""
-        self._pool.shutdown()
+    def _inside(self, work: Callable[[], None]) -> None:
+        try:
+            with x64():
+                work()
+        except BaseException:
+            self._halted.set()
+            raise

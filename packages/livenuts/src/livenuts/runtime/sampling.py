@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -226,18 +227,13 @@ def _run(
         if messages is not None:
             messages.update(chains)
 
-    crew = Crew(len(chains), watch, halted)
+    crew = Crew(len(chains), halted)
     error: BaseException | None = None
     try:
-        if len(groups) == 1 and len(chains) > 1:
-            _warm_up(*groups[0], crew.each, should_stop)
-            crew.each(lambda chain: _draw(chain, should_stop), chains)
-        else:
-            crew.each(lambda group: _alone(group, should_stop), groups)
+        crew.run(lambda: _conduct(groups, crew, should_stop), watch)
     except BaseException as failure:
         error = failure
     finally:
-        crew.close()
         if bar is not None:
             bar.update(chains)
             bar.close()
@@ -248,29 +244,35 @@ def _run(
     return ("stopped" if stopped.is_set() else "completed"), None
 
 
-def _warm_up(chains: list[ChainRun], warmup: Warmup, each: Callable[..., None], stop: Callable[[], bool]) -> None:
-    """Lesson by lesson, until warm-up is over or the run is to stop."""
-    while chains[0].warmed is None:
-        each(lambda chain: chain.run(warmup.until, stop), chains)
-        if stop():
-            return
+def _conduct(groups: list[Group], crew: Crew, stop: Callable[[], bool]) -> None:
+    """Warm-up lesson by lesson, where chains learn together, then the draws; or each chain all of it alone."""
+
+    def alone(group: Group) -> None:
+        chains, warmup = group
+        while not stop() and chains[0].warmed is None:
+            chains[0].run(warmup.until, stop)
+            _learn(chains, warmup, stop)
+        draw(chains[0])
+
+    def draw(chain: ChainRun) -> None:
+        if chain.warmed is not None:
+            chain.run(chain.total, stop)
+
+    if len(groups) > 1:
+        crew.each(alone, groups, math.inf)
+        return
+    chains, warmup = groups[0]
+    while not stop() and chains[0].warmed is None:
+        crew.each(lambda chain: chain.run(warmup.until, stop), chains, chains[0].expected_seconds(warmup.until))
+        _learn(chains, warmup, stop)
+    crew.each(draw, chains, chains[0].expected_seconds(chains[0].total))
+
+
+def _learn(chains: list[ChainRun], warmup: Warmup, stop: Callable[[], bool]) -> None:
+    if not stop():
         lesson = warmup.learn([chain.take_stretch() for chain in chains])
         for chain in chains:
             chain.learn(lesson)
-
-
-def _draw(chain: ChainRun, stop: Callable[[], bool]) -> None:
-    if chain.warmed is not None:
-        chain.run(chain.total, stop)
-
-
-def _alone(group: Group, stop: Callable[[], bool]) -> None:
-    def here(work: Callable[[ChainRun], None], chains: list[ChainRun]) -> None:
-        for chain in chains:
-            work(chain)
-
-    _warm_up(*group, here, stop)
-    _draw(group[0][0], stop)
 
 
 def _start_message(bound: Bound, settings: Settings, seed: int, tuning: Tuning | None) -> Message:
