@@ -21,7 +21,8 @@ _LAST_LESSON = 0.85
 # Warm-up may not end before this many draws of a chain: the start must be forgotten.
 _FEWEST = 100
 _GOOD_MISFIT = 0.2
-_GOOD_RHAT = 1.1
+# Split R-hat over the window: of the log density, and the worst of any parameter.
+_GOOD_RHAT, _GOOD_WORST_RHAT = 1.1, 1.2
 # A warm start's metric is kept unless another fits this much better on draws that it has not seen.
 _WARM_LESSON = 50
 # Directions whose variance is beyond this factor are worth their cost in every step.
@@ -140,7 +141,13 @@ class Warmup:
             fits = self._is_still_good(draws, gradients)
         else:
             fits = misfit(draws, gradients, self._current) - misfit(draws, gradients, new) < _GOOD_MISFIT
-        return fits and _split_rhat([[one.log_densities for one in part] for part in self._window]) < _GOOD_RHAT
+        return fits and self._is_stationary()
+
+    def _is_stationary(self) -> bool:
+        log_density = [[one.log_densities[:, None] for one in part] for part in self._window]
+        if _split_rhat(log_density) >= _GOOD_RHAT:
+            return False
+        return _split_rhat([[one.draws for one in part] for part in self._window]) < _GOOD_WORST_RHAT
 
     def _is_still_good(self, draws: np.ndarray, gradients: np.ndarray) -> bool:
         """Whether the metric in use fits as well as one learned from the other half of the draws."""
@@ -177,10 +184,12 @@ def lessons(num_warmup: int, *, warm: bool = False) -> list[int]:
 
 
 def _split_rhat(window: list[list[np.ndarray]]) -> float:
-    """R-hat of a number over all chains of a window, each split in halves (Gelman et al. 2013, section 11.4)."""
+    """The largest R-hat of the columns over all chains, each split in halves (Gelman et al. 2013, section 11.4)."""
     chains = [np.concatenate(parts) for parts in zip(*window, strict=True)]
     length = min(len(chain) for chain in chains) // 2
     halves = np.array([half for chain in chains for half in (chain[-2 * length : -length], chain[-length:])])
-    within = halves.var(axis=1, ddof=1).mean()
-    between = halves.mean(axis=1).var(ddof=1)
-    return float(np.sqrt((length - 1) / length + between / within)) if within > 0.0 else np.inf
+    within = halves.var(axis=1, ddof=1).mean(axis=0)
+    between = halves.mean(axis=1).var(axis=0, ddof=1)
+    if not (within > 0.0).all():
+        return np.inf
+    return float(np.sqrt((length - 1) / length + (between / within).max()))
