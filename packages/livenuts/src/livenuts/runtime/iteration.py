@@ -22,8 +22,6 @@ from livenuts.kernel.tree import State, select
 
 DRAW, SEARCH, EVALUATE = 0, 1, 2
 SEARCH_ACCEPTANCE = 0.8
-JITTER = 0.1
-"""A draw's step size is this much larger or smaller at most, at random: no orbit is in resonance with it for long."""
 # Beyond exp(+-25) the search has lost its way: it keeps the last step size.
 _SEARCH_LIMIT = 25.0
 
@@ -110,15 +108,12 @@ def run(
         chain, buffers = carry
         drawing = chain.mode == DRAW
         step_size = jnp.where(chain.mode == EVALUATE, 0.0, jnp.exp(chain.averaging.log_step))
-        draw_key = random.at(key, chain.iteration)
-        # Number 0 of a draw's key is no leaf's.
-        jitter = JITTER * (2.0 * random.uniform(draw_key, jnp.int64(0)) - 1.0)
         state, info = transition(
             log_density_and_gradient,
             chain.metric,
             chain.state,
-            draw_key,
-            jnp.where(drawing, (1.0 + jitter) * step_size, step_size),
+            random.at(key, chain.iteration),
+            step_size,
             jnp.where(drawing, controls.max_depth, 1),
             depth_limit,
         )
