@@ -86,8 +86,13 @@ class Worker:
 
 
 def smallest_ess(draws: np.ndarray) -> float:
-    """The smallest bulk ESS over a variable's elements; draws are (chain, draw, *shape)."""
+    """The smallest bulk ESS over a variable's elements; draws are (chain, draw, *shape).
+
+    The estimator gives constant draws the ESS of independent ones: a chain that never moved counts as one draw.
+    """
     flat = draws.reshape(*draws.shape[:2], -1)
+    if np.any(np.ptp(flat, axis=1) == 0):
+        return 1.0
     return float(np.min(array_stats.ess(flat, chain_axis=0, draw_axis=1, method="bulk")))
 
 
@@ -191,7 +196,12 @@ def warm_report(found: Any, versions: Any, columns: list[str], options: argparse
         lines += [f"## How many times faster, {title}", "", *ratios(found, columns, key)]
     moments = [model for model in found if model in SPREAD]
     if moments:
-        lines += ["## Is it the posterior?", "", "Mean over seeds, with its standard error; beyond 3 of them, marked.", ""]
+        lines += [
+            "## Is it the posterior?",
+            "",
+            "Mean over seeds, with its standard error; beyond 3 of them, marked.",
+            "",
+        ]
         cells = []
         for model in moments:
             truth = exact(model)

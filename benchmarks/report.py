@@ -2,9 +2,10 @@
 
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterable
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
@@ -21,8 +22,10 @@ def machine() -> str:
 
 
 def versions(*packages: str) -> str:
-    """Python's version and those of installed distributions."""
-    return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)])
+    """Python's version and those of packages."""
+    return ", ".join(
+        [f"Python {platform.python_version()}", *(f"{name} {import_module(name).__version__}" for name in packages)]
+    )
 
 
 def command() -> str:
@@ -32,7 +35,7 @@ def command() -> str:
         if not skip and word not in ("--python", "--write"):
             words.append(word)
         skip = word == "--python"
-    return " ".join([f"python benchmarks/{Path(sys.argv[0]).name}", *words])
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 
 def publish(name: str, lines: Iterable[str], write: bool) -> None:

@@ -12,11 +12,10 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import livenuts as ln
-from livenuts.compiler.target import compile_model
-from livenuts.compiler.x64 import x64
 import more_models
 import seven_models
-
+from livenuts.compiler.target import compile_model
+from livenuts.compiler.x64 import x64
 
 MODELS = {name: module for module in (seven_models, more_models) for name in module.NAMES}
 
