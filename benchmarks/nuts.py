@@ -64,7 +64,7 @@ class Worker:
         for line in self.process.stdout:
             if line.startswith("{"):
                 return dict(json.loads(line))
-        raise SystemExit(f"a sampler ended: {self.process.args}")
+        raise SystemExit(f"a sampler ended: {self.process.args!r}")
 
     def run(self, seed: int, variant: str) -> dict[str, Any]:
         """One run: wall seconds, leapfrogs, smallest ESS, the moment that `exact` knows."""
@@ -205,7 +205,7 @@ def warm_report(found: Any, versions: Any, columns: list[str], options: argparse
         cells = []
         for model in moments:
             truth = exact(model)
-            row = [f"{'Var(y) of the funnel' if model == 'funnel' else 'E(tau) of the schools'}", f"{truth:.3f}"]
+            row = ["Var(y) of the funnel" if model == "funnel" else "E(tau) of the schools", f"{truth:.3f}"]
             for column in columns:
                 mean, error = found[model][column]["moment"]
                 row.append(f"{mean:.2f} ± {error:.2f}" + (" !" if abs(mean - truth) > 3 * error else ""))
@@ -284,8 +284,8 @@ def cold(pythons: dict[str, str], columns: list[str], options: argparse.Namespac
     lines = ["# NUTS, 1 chain, cold", *heading(versions, options)]
     lines += [
         f"Seconds of a fresh process's first call, compilation included, imports not; medians of {options.repeats}.",
-        "Cached: the second process with JAX's persistent cache, or with PyTensor's cache of numba kernels (which is on",
-        "by default, and here has seen one other model before the cold call).",
+        "Cached: the second process with JAX's persistent cache, or with PyTensor's cache of numba kernels (which is",
+        "on by default, and here has seen one other model before the cold call).",
         "",
         *table(["model", *heads], rows.values()),
         "Imports, s: " + ", ".join(f"{c} {statistics.median(found):.2f}" for c, found in imports.items()) + ".",

@@ -51,7 +51,7 @@ def main() -> None:
         "# What a sink costs the sampler",
         "",
         f"{versions('livenuts', 'livequeue', 'jax', 'numpyro')}; {machine()}. `{command()}`.",
-        f"{options.chains} chain(s) of 1000 + {options.draws}; minima of {options.repeats} interleaved runs of one seed;",
+        f"{options.chains} chain(s) of 1000 + {options.draws}; minima of {options.repeats} interleaved runs of a seed;",
         "microseconds an iteration, each of which is a message: first the sampler's own, then what a sink adds.",
         "",
         *table(["model", "no sink, ms", "no sink", "+ no-op", "+ list.append", "+ publisher, embedded"], rows),

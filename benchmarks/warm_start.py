@@ -10,7 +10,7 @@ import argparse
 import statistics
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,15 @@ from numpyro import factor, sample
 from report import command, machine, publish, table, versions
 
 WINDOW, STEP = 200, 10
+
+
+class Fit(NamedTuple):
+    wall: float
+    sampling: float
+    leapfrogs: float
+    """A draw."""
+    ess: float
+    """The smallest, a draw."""
 
 
 def model(y: Any, x: Any, phase: Any) -> None:
@@ -70,12 +79,15 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/warm_start.md")
     options = parser.parse_args()
     compilations: list[str] = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, _, **__: compilations.append(event) if event.endswith("backend_compile_duration") else None
-    )
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        if event.endswith("backend_compile_duration"):
+            compilations.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
     arrays = series(WINDOW + STEP * options.windows)
     settings: dict[str, Any] = {"num_samples": options.draws, "num_chains": options.chains, "progress": False}
-    rows: dict[str, list[tuple[float, float, float]]] = {"cold": [], "warm": []}
+    rows: dict[str, list[Fit]] = {"cold": [], "warm": []}
 
     def fit(kind: str, window: int, **more: Any) -> ln.Result:
         begin = STEP * window
@@ -83,46 +95,46 @@ def main() -> None:
         bound = ln.from_numpyro(model, *(array[begin : begin + WINDOW] for array in arrays))
         result = ln.sample(bound, seed=window, **settings, **more)
         wall = time.perf_counter() - began
-        rows[kind].append(
-            (wall, smallest_ess(result) / options.draws / options.chains, wall / result.timings["sampling"])
-        )
+        sampling, leapfrogs = result.timings["sampling"], float(result.stats["n_steps"].mean())
+        ess = smallest_ess(result) / options.draws / options.chains
+        rows[kind].append(Fit(wall, sampling, leapfrogs, ess))
         print(f"window {window} {kind}: {1000 * wall:.0f} ms", file=sys.stderr)
         return result
 
     previous = fit("cold", 0, num_warmup=options.cold_warmup)
     previous = fit("warm", 0, num_warmup=options.warm_warmup, warm_start=previous.tuning)
-    first, found = len(compilations), {kind: list(values) for kind, values in rows.items()}
+    first, first_wall = len(compilations), rows["cold"][0].wall
     rows["cold"].clear()
     rows["warm"].clear()
     for window in range(1, options.windows + 1):
         fit("cold", window, num_warmup=options.cold_warmup)
         previous = fit("warm", window, num_warmup=options.warm_warmup, warm_start=previous.tuning)
 
-    cold, warm = (list(zip(*rows[kind], strict=True)) for kind in ("cold", "warm"))
-    difference = [ours / theirs for ours, theirs in zip(warm[1], cold[1], strict=True)]
-    error = statistics.stdev(difference) / len(difference) ** 0.5
+    pairs = list(zip(rows["cold"], rows["warm"], strict=True))
+    faster = statistics.median(cold.wall / warm.wall for cold, warm in pairs)
+    equal = [warm.ess / cold.ess for cold, warm in pairs]
+    error = statistics.stdev(equal) / len(equal) ** 0.5
+    cells = []
+    for kind, fits in rows.items():
+        wall, sampling, leapfrogs, ess = (statistics.median(column) for column in zip(*fits, strict=True))
+        overhead = statistics.median(fit.wall / fit.sampling for fit in fits)
+        numbers = (f"{1000 * wall:.1f}", f"{1000 * sampling:.1f}", f"{leapfrogs:.1f}", f"{ess:.2f}", f"{overhead:.2f}")
+        cells.append([kind, *numbers])
+    heads = ["", "wall, ms", "sampling, ms", "leapfrogs a draw", "smallest ESS a draw", "wall / sampling"]
     lines = [
         f"# Warm start: a rolling window, {options.windows} steps",
         "",
         f"{versions('livenuts', 'jax', 'numpyro')}; {machine()}. `{command()}`.",
         f"Windows of {WINDOW} observations that move on by {STEP}; a Kalman filter's likelihood with 8 parameters;",
         f"{options.chains} chain(s) of {options.draws} draws after {options.cold_warmup} warm-up iterations cold and",
-        f"{options.warm_warmup} warm. Medians over the windows after the first, which compiles"
-        f" ({found['cold'][0][0]:.1f} s).",
+        f"{options.warm_warmup} warm. Medians over the windows after the first, which took {first_wall:.1f} s with",
+        "compilation.",
         "",
-        *table(
-            ["", "wall, ms", "smallest ESS a draw", "wall / its own sampling time"],
-            [
-                [
-                    kind,
-                    *(f"{scale * statistics.median(v):.{d}f}" for v, scale, d in zip(values, (1000, 1, 1), (1, 2, 2))),
-                ]
-                for kind, values in (("cold", cold), ("warm", warm))
-            ],
-        ),
-        f"Warm is {statistics.median(c / w for c, w in zip(cold[0], warm[0], strict=True)):.1f} times faster (the seeds"
-        " published 5.8 for their regime model of 8 parameters: 500 warm-up iterations against 50, ESS not given).",
-        f"ESS a draw, warm over cold: {statistics.mean(difference):.3f} ± {error:.3f}.",
+        *table(heads, cells),
+        f"Warm is {faster:.1f} times faster. The seeds published 5.8 for their regime model of 8 parameters: 500",
+        "warm-up iterations against 50, ESS not given.",
+        "",
+        f"ESS a draw, warm over cold: {statistics.mean(equal):.2f} ± {error:.2f}.",
         f"Compilations in the {2 * options.windows} fits after the first window: {len(compilations) - first}.",
     ]
     publish("warm_start", lines, options.write)
