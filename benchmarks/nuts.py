@@ -233,7 +233,7 @@ def cold(pythons: dict[str, str], columns: list[str], options: argparse.Namespac
     nutpie's caches (PyTensor's numba kernels) are on by default and are in a folder of ours that a trivial model has
     been through, so that no machine's first steps count. JAX's is off by default: off for cold, on for cached.
     """
-    versions: dict[str, dict[str, str]] = {}
+    versions: dict[str, dict[str, str]] = {column.split()[0]: {} for column in columns}
     rows: dict[str, list[str]] = {}
     imports: dict[str, list[float]] = {column: [] for column in columns}
     with tempfile.TemporaryDirectory() as folder:
