@@ -215,16 +215,16 @@ def warm_report(found: Any, versions: Any, columns: list[str], options: argparse
 
 
 def ratios(found: Any, columns: list[str], key: str) -> list[str]:
-    """Ours over theirs for each model, with geometric mean and least."""
+    """Ours over theirs for each model, with geometric mean and least; then nutpie's with all of our warm-up."""
     ours = [column for column in columns if column.startswith("livenuts")]
-    pairs = [(us, peer) for us in ours for peer in columns if peer not in ours]
+    pairs = [(us, peer) for us in ours for peer in columns if peer not in ours and (us == ours[0] or peer == "nutpie")]
     rows: list[list[str]] = [[model] for model in found] + [["geometric mean"], ["least"]]
     for us, peer in pairs:
         values = [row[us][key] / row[peer][key] for row in found.values()]
         values = [1 / value for value in values] if key == "wall" else values
         for row, value in zip(rows, [*values, statistics.geometric_mean(values), min(values)], strict=True):
             row.append(f"{value:.2f}")
-    return table(["model", *(peer + us.removeprefix("livenuts") for us, peer in pairs)], rows)
+    return table(["model", *(peer if us == ours[0] else f"{us} to {peer}" for us, peer in pairs)], rows)
 
 
 def cold(pythons: dict[str, str], columns: list[str], options: argparse.Namespace) -> None:
