@@ -168,27 +168,38 @@ def statistics(session: nox.Session) -> None:
 
 @nox.session(python=PEER_PYTHON, default=False, requires=["wheels"])
 def parity(session: nox.Session) -> None:
-    """Log densities of the seven reference models against PyMC's."""
+    """Log densities of the benchmarks' models against PyMC's."""
     install(session, "livenuts", extra=("pymc",))
     session.run("pytest", "property_tests/pymc", "-W", "default", *session.posargs)
 
 
+BENCHMARKS = ["nuts", "messages", "warm_start", "streaming", "memory"]
+PEERS = {
+    "nutpie": ["nutpie", "pymc", "numba"],
+    "numpyro": ["numpyro"],
+    "blackjax": ["blackjax", "numpyro"],
+    "pymc": ["pymc", "numba"],
+}
+
+
 @nox.session(python=PEER_PYTHON, default=False, requires=["wheels"])
 def bench(session: nox.Session) -> None:
-    """Benchmarks against the peers, each in an environment of its own: `nox -s bench -- [nuts|messages] [options]`."""
+    """Benchmarks against the peers, each in an environment of its own: `nox -s bench -- [NAME] [options]`.
+
+    NAME is nuts (the default), messages, warm_start, streaming or memory; `-h` as an option lists the others.
+    """
     session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does it: imports are timed too
-    which = session.posargs[:1] or ["nuts"]
-    if which == ["messages"]:
-        install(session, "livequeue", groups=False, extra=("fakeredis",))
-        session.run("python", "benchmarks/messages.py", *session.posargs[1:])
-        return
-    install(session, "livenuts", groups=False)
-    pythons = [f"livenuts={Path(session.bin) / 'python'}"]
-    for peer, requirements in {"nutpie": ["nutpie", "pymc", "numba"], "numpyro": ["numpyro"]}.items():
-        folder = Path(session.create_tmp()).resolve() / peer
-        if not folder.exists():
-            session.run("python", "-m", "venv", str(folder))
-            session.run(str(folder / "bin" / "pip"), "install", "-q", *requirements, external=True)
-        pythons.append(f"{peer}={folder / 'bin' / 'python'}")
-    arguments = [part for python in pythons for part in ("--python", python)]
-    session.run("python", "benchmarks/nuts.py", *arguments, *session.posargs[1:])
+    name, *options = session.posargs or ["nuts"]
+    if name not in BENCHMARKS:
+        session.error(f"no benchmark {name!r}; benchmarks are {', '.join(BENCHMARKS)}")
+    install(session, "livenuts", "livequeue", groups=False, extra=("fakeredis",))
+    if name == "nuts":
+        peers = {"livenuts": Path(session.bin) / "python"}
+        for peer, requirements in PEERS.items():
+            folder = Path(session.create_tmp()).resolve() / peer
+            if not folder.exists():
+                session.run("python", "-m", "venv", str(folder))
+                session.run(str(folder / "bin" / "pip"), "install", "-q", *requirements, external=True)
+            peers[peer] = folder / "bin" / "python"
+        options = [part for peer, python in peers.items() for part in ("--python", f"{peer}={python}")] + options
+    session.run("python", f"benchmarks/{name}.py", *options, env=THREADS)

@@ -1,4 +1,4 @@
-"""The seven reference models: our log density equals PyMC's to 1e-9, at random unconstrained points.
+"""The models of the benchmarks: our log density equals PyMC's to 1e-9, at random unconstrained points.
 
 Run by `nox -s parity`, with PyMC in an environment of its own.
 """
@@ -12,16 +12,19 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import livenuts as ln
+import more_models
+import seven_models
 from livenuts.compiler.target import compile_model
 from livenuts.compiler.x64 import x64
-from seven_models import NAMES, numpyro_models, pymc_model
+
+MODELS = {name: module for module in (seven_models, more_models) for name in module.NAMES}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODELS)
 def test_log_density_equals_pymc(name: str) -> None:
-    function, arguments = numpyro_models()[name]
+    function, arguments = MODELS[name].numpyro_models()[name]
     bound = compile_model(ln.from_numpyro(function, *arguments))
-    model = pymc_model(name)
+    model = MODELS[name].pymc_model(name)
     theirs = model.compile_logp()
     rng = np.random.default_rng(1)
     for _ in range(20):
