@@ -30,7 +30,9 @@ def test_ranks_are_uniform(case: Any) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("metric", "adaptation"), [("auto", "pooled"), ("dense", "independent"), ("low_rank", "pooled")])
+@pytest.mark.parametrize(
+    ("metric", "adaptation"), [("auto", "pooled"), ("dense", "independent"), ("low_rank", "pooled")]
+)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_ranks_are_uniform_at_length(case: Any, metric: str, adaptation: str) -> None:
     found = p_values(ranks(case(), LONG, thin=64, metric=metric, adaptation=adaptation))

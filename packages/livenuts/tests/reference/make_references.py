@@ -75,7 +75,9 @@ def simple() -> dict[str, Summary]:
     log_sigma = np.linspace(-1.5, 1.5, 4001)
     sigma = np.exp(log_sigma)
     noise = sigma**2 / len(y)
-    log_density = log_sigma - sigma + log_likelihood_of_mean(y, sigma) + stats.norm.logpdf(y.mean(), 0, np.sqrt(100 + noise))
+    log_density = (
+        log_sigma - sigma + log_likelihood_of_mean(y, sigma) + stats.norm.logpdf(y.mean(), 0, np.sqrt(100 + noise))
+    )
     variance = 1 / (1 / 100 + 1 / noise)
     return {
         "mu": of_mixture(normalized(log_density), variance * y.mean() / noise, variance),
