@@ -6,7 +6,7 @@ The logistic regression is sampled by importance from its Laplace approximation,
 stochastic volatility has no such way: 8 chains of 20,000 draws by nutpie on PyMC (`pip install nutpie pymc`).
 
 A file holds, for every scalar, `[value, Monte Carlo standard error]` of mean, sd, 5 % and 95 % quantile; an error of
-0 means that the value is right to at least 1e-7 of an sd.
+0 means that the value is right to 1e-6 of an sd.
 """
 
 import json
@@ -20,9 +20,9 @@ from scipy import integrate, interpolate, optimize, special, stats
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from livenuts_models import DATA  # noqa: E402
+from livenuts_posteriors import QUANTILES, estimates  # noqa: E402
 
 Summary = dict[str, list[float]]
-QUANTILES = {"q5": 0.05, "q95": 0.95}
 
 
 def normalized(log_weights: np.ndarray) -> np.ndarray:
@@ -221,7 +221,7 @@ def logistic() -> dict[str, Summary]:
 
 
 def volatility() -> dict[str, Summary]:
-    """NUTS by nutpie; standard errors by ArviZ."""
+    """NUTS by nutpie."""
     import nutpie
     import pymc as pm
     from arviz_stats.base import array_stats
@@ -236,16 +236,9 @@ def volatility() -> dict[str, Summary]:
     posterior = nutpie.sample(compiled, progress_bar=False, **settings).posterior
     scalars = {name: posterior[name].values for name in ("sigma", "nu")}
     scalars |= {f"s[{i}]": posterior["s"].values[..., i] for i in range(100)}
-    found = {}
-    for name, draws in scalars.items():
-        values = {"mean": draws.mean(), "sd": draws.std(ddof=1)}
-        values |= {quantity: np.quantile(draws, p) for quantity, p in QUANTILES.items()}
-        errors = {q: array_stats.mcse(draws, chain_axis=0, draw_axis=1, method=q) for q in ("mean", "sd")}
-        errors |= {
-            quantity: array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="quantile", prob=p)
-            for quantity, p in QUANTILES.items()
-        }
-        found[name] = {quantity: [float(values[quantity]), float(errors[quantity])] for quantity in values}
+    found = {
+        name: {quantity: list(pair) for quantity, pair in estimates(draws).items()} for name, draws in scalars.items()
+    }
     worst = max(float(array_stats.rhat(draws, chain_axis=0, draw_axis=1)) for draws in scalars.values())
     ess = min(float(array_stats.ess(draws, chain_axis=0, draw_axis=1)) for draws in scalars.values())
     print(f"volatility: R-hat at most {worst:.4f}, ESS at least {ess:.0f}")
