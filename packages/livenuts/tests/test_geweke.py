@@ -20,7 +20,7 @@ import pytest
 from livenuts.compiler.native import compile_native, compile_usual
 from livenuts.compiler.x64 import x64
 from livenuts.kernel import random, transition, tree
-from livenuts.kernel.metric import Diagonal, Metric, dense
+from livenuts.kernel.metric import Diagonal, LowRank, Metric
 from livenuts.kernel.tree import State
 from scipy import stats
 
@@ -125,8 +125,10 @@ def test_transition_keeps_the_joint_law(step_size: float) -> None:
     assert min(found.values()) > LEAST, found
 
 
-def test_dense_metric_keeps_the_joint_law() -> None:
-    found = p_values(0.7, dense(jnp.array([[0.5, 0.2], [0.2, 0.3]])))
+def test_metric_with_directions_keeps_the_joint_law() -> None:
+    """A direction across both coordinates."""
+    metric = LowRank(np.array([0.6, 0.5]), np.array([[0.6, 0.8]]), np.array([3.0]), np.int64(1))
+    found = p_values(0.7, metric)
     assert min(found.values()) > LEAST, found
 
 
