@@ -1,22 +1,36 @@
 """The seven reference models against long references: means, sds, 5 % and 95 % quantiles within 4 standard errors.
 
 Five references are exact, one is by importance sampling, one by another program (reference/make_references.py).
-A quantity fails when it is beyond 4 standard errors in two independent runs: 4e-9 each. The default run makes 180
-comparisons (false-alarm rate 7e-7), the long one 5,000 (2e-5). Centred schools and the centred funnel do not converge
+A quantity fails when it is beyond 4 standard errors in two independent runs: 4e-9 each. The default run makes 131
+comparisons (false-alarm rate 5e-7), the long one 5,000 (2e-5). Centred schools and the centred funnel do not converge
 under plain NUTS: their posteriors are held to the strong test through the non-centred twins, and the centred forms to
 a weak one that says what can be said.
 """
 
+import sys
 from typing import Any
 
 import livenuts as ln
 import numpy as np
 import pytest
 from livenuts_models import MODELS
-from livenuts_posteriors import beyond, confirmed, estimates, least_ess, model, reference, scalars, z_scores
+from livenuts_posteriors import REFERENCES, beyond, confirmed, estimates, least_ess, model, reference, scalars, z_scores
 
 RUN: dict[str, Any] = {"num_warmup": 1000, "num_samples": 10_000, "num_chains": 4, "progress": False}
 METRICS = ("auto", "diag", "dense", "low_rank")
+
+
+@pytest.mark.parametrize("name", ["simple", "schools", "funnel"])
+def test_references_are_what_their_script_makes(name: str) -> None:
+    """The three that take less than a second."""
+    sys.path.insert(0, str(REFERENCES))
+    import make_references
+
+    made, kept = getattr(make_references, name)(), reference(name)
+    assert made.keys() == kept.keys()
+    for scalar, summary in made.items():
+        for quantity, (value, _) in summary.items():
+            assert value == pytest.approx(kept[scalar][quantity][0], rel=1e-9, abs=1e-9)
 
 
 def disagreements(name: str, num_samples: int = 10_000, **settings: Any) -> dict[Any, float]:
@@ -56,30 +70,27 @@ def test_posterior_is_the_reference_under_every_metric(name: str, metric: str, a
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("name", "narrow", "tolerance"), [("schools", "tau", (0.2, 0.1, 0.02)), ("funnel", "y", (0.5, 0.4, 0.03))]
-)
+@pytest.mark.parametrize(("name", "spread"), [("schools", (0.93, 1.07)), ("funnel", (0.65, 1.3))])
 def test_centred_forms_are_right_where_they_go_and_say_where_they_do_not(
-    name: str, narrow: str, tolerance: tuple[float, float, float]
+    name: str, spread: tuple[float, float]
 ) -> None:
-    """Weak, and honestly so: plain NUTS does not enter the neck of these funnels, whatever the program.
+    """Weak, and honestly so: no plain NUTS draws from these funnels' necks in proportion.
 
-    At 4 x 20,000 draws and a target acceptance of 0.95 the neck is visited too rarely, and divergences say so. What
-    does converge is held: means (in sds), sds (as ratios) and the share below the 95 % quantile, within about twice
-    the worst of four seeds. There is no false-alarm rate to state.
+    With one step size for neck and mouth a chain enters the neck too rarely or, once in it, is held there: of 100
+    chains a few stand still for more than a thousand draws. So the neck's share may be anything, and what is claimed
+    is this: divergences say that something is wrong; over chains the medians of means, of sds (as ratios) and of the
+    share below the 95 % quantile are near the truth. The limits are about twice what eight seeds gave; there is no
+    false-alarm rate to state.
     """
-    run = ln.sample(MODELS[name]().builder, seed=2026, target_accept=0.95, **RUN | {"num_samples": 20_000})
-    expected = reference(name)
-    mean, sd, share = tolerance
+    run = ln.sample(MODELS[name]().builder, seed=2026, target_accept=0.95, **RUN | {"num_chains": 8})
     assert run.stats["diverging"].sum() > 0
+    expected = reference(name)
     for scalar, draws in scalars(run, expected).items():
         exact = {quantity: value for quantity, (value, _) in expected[scalar].items()}
-        assert abs(draws.mean() - exact["mean"]) < mean * exact["sd"]
-        assert abs((draws <= exact["q95"]).mean() - 0.95) < share
+        assert abs(np.median(draws.mean(1)) - exact["mean"]) < 0.3 * exact["sd"]
+        assert abs(np.median((draws <= exact["q95"]).mean(1)) - 0.95) < 0.03
         if not scalar.startswith("x["):
-            assert abs(draws.std() / exact["sd"] - 1.0) < sd
-        if scalar == narrow:
-            assert (draws <= exact["q5"]).mean() < 0.05
+            assert spread[0] < np.median(draws.std(1)) / exact["sd"] < spread[1]
 
 
 # -- poisons -----------------------------------------------------------------------------------------------------------
