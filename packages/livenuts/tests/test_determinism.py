@@ -38,7 +38,8 @@ def bits(result: ln.Result) -> dict[str, str]:
     """A digest of every array that a run made."""
     tuning = result.tuning
     arrays = result.draws | result.stats
-    arrays |= {"step": tuning.step_size, "mass": tuning.inverse_mass, "positions": tuning.positions}
+    arrays |= {"step": tuning.step_size, "scale": tuning.scale, "positions": tuning.positions}
+    arrays |= {"directions": tuning.directions, "variances": tuning.variances}
     return {name: hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest() for name, values in arrays.items()}
 
 
