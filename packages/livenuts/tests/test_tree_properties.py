@@ -39,6 +39,9 @@ def log_density(target: Any, x: Any) -> Any:
     return inside - 0.5 * jnp.vdot(quadratic, x**2) - 0.25 * jnp.vdot(quartic, x**4)
 
 
+evaluate = jax.jit(jax.value_and_grad(log_density, argnums=1))
+
+
 @dataclass(frozen=True)
 class Case:
     """A target, a metric, a point in phase space, a step size, a depth cap and a key."""
@@ -60,7 +63,7 @@ class Case:
 
     def energy(self, position: Any, momentum: Any) -> float:
         kinetic = 0.5 * float(momentum @ (self.inverse_mass * momentum))
-        return kinetic - float(log_density(self.target, position))
+        return kinetic - float(evaluate(self.target, position)[0])
 
     def leaves(self, doublings: int) -> tuple[int, int]:
         """The offsets of the first and the last leaf after so many doublings, all of them joined."""
@@ -103,10 +106,12 @@ def every_case(law: Callable[[Case], None]) -> Callable[[Case], None]:
 
 
 def _trajectory(target: Any, inverse_mass: Any, position: Any, momentum: Any, key: Any, step: Any, depth: Any) -> Any:
-    evaluate = jax.value_and_grad(lambda x: log_density(target, x))
-    value, gradient = evaluate(position)
+    def here(x: Any) -> Any:
+        return evaluate(target, x)
+
+    value, gradient = here(position)
     state = State(position, gradient, value)
-    return transition.trajectory(evaluate, Diagonal(inverse_mass), state, momentum, key, step, depth, DEPTH_LIMIT)
+    return transition.trajectory(here, Diagonal(inverse_mass), state, momentum, key, step, depth, DEPTH_LIMIT)
 
 
 _compiled = functools.cache(lambda poison: jax.jit(lambda *arguments: _trajectory(*arguments)))
@@ -152,8 +157,7 @@ def drawn_state_is_on_the_path(case: Case) -> None:
     """As many leapfrog steps away as the offset says, with its own density, gradient and energy."""
     state, info = run(case)
     offset = int(info.offset)
-    evaluate = jax.value_and_grad(lambda x: log_density(case.target, x))
-    value, gradient = evaluate(state.position)
+    value, gradient = evaluate(case.target, state.position)
     np.testing.assert_allclose(state.log_density, value, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(state.gradient, gradient, rtol=1e-9, atol=1e-9)
     there = walk(case, offset)
@@ -165,11 +169,10 @@ def drawn_state_is_on_the_path(case: Case) -> None:
 
 @jax.jit
 def _walk(target: Any, inverse_mass: Any, position: Any, momentum: Any, step_size: Any, steps: Any) -> PhasePoint:
-    evaluate = jax.value_and_grad(lambda x: log_density(target, x))
-    start = PhasePoint(position, momentum, evaluate(position)[1])
-    return jax.lax.fori_loop(
-        0, steps, lambda _, point: leapfrog(evaluate, Diagonal(inverse_mass), point, step_size)[0], start
-    )
+    def step(_: Any, point: PhasePoint) -> PhasePoint:
+        return leapfrog(lambda x: evaluate(target, x), Diagonal(inverse_mass), point, step_size)[0]
+
+    return jax.lax.fori_loop(0, steps, step, PhasePoint(position, momentum, evaluate(target, position)[1]))
 
 
 def walk(case: Case, offset: int) -> PhasePoint:
