@@ -162,8 +162,14 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["wheels"])
 def statistics(session: nox.Session) -> None:
-    """The long versions of the statistical tests."""
+    """The long versions of the statistical tests, posteriors against long references among them."""
     run_tests(session, "livenuts", env={"LIVE_LONG": "1"})
+
+
+@nox.session(default=False, requires=["wheels"])
+def sbc(session: nox.Session) -> None:
+    """Simulation-based calibration at full size: three models, 2,000 replications for each of three warm-ups."""
+    run_tests(session, "livenuts", env={"LIVE_LONG": "1"}, select=("-k", "sbc"))
 
 
 @nox.session(python=PEER_PYTHON, default=False, requires=["wheels"])

@@ -11,9 +11,12 @@ import livenuts as ln
 import numpy as np
 import pytest
 from livenuts import dist, ref
+from livenuts.adaptation.one_thread import one_thread
 from livenuts.runtime import chain as chain_module
 from livenuts_checks import run_threads
+from threadpoolctl import threadpool_info
 
+TESTS = os.path.dirname(__file__)
 RUN: dict[str, Any] = {"num_warmup": 120, "num_samples": 80, "num_chains": 2, "progress": False}
 
 
@@ -35,7 +38,8 @@ def bits(result: ln.Result) -> dict[str, str]:
     """A digest of every array that a run made."""
     tuning = result.tuning
     arrays = result.draws | result.stats
-    arrays |= {"step": tuning.step_size, "mass": tuning.inverse_mass, "positions": tuning.positions}
+    arrays |= {"step": tuning.step_size, "scale": tuning.scale, "positions": tuning.positions}
+    arrays |= {"directions": tuning.directions, "variances": tuning.variances}
     return {name: hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest() for name, values in arrays.items()}
 
 
@@ -162,8 +166,9 @@ def test_wide_models_with_short_chunks(monkeypatch: pytest.MonkeyPatch, metric: 
 
 
 SCRIPT = """
-import sys, warnings
+import os, sys, warnings
 warnings.simplefilter("error")
+if "{cores}": os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:int("{cores}")])
 import jax
 if "{x64}": jax.config.update("jax_enable_x64", "{x64}" == "1")
 before = jax.config.jax_enable_x64, jax.numpy.ones(1).dtype
@@ -173,25 +178,90 @@ import livenuts as ln
 result = ln.sample(t.schools(), seed=5, **t.RUN)
 assert (jax.config.jax_enable_x64, jax.numpy.ones(1).dtype) == before
 assert all(values.dtype.itemsize in (1, 8) for values in (result.draws | result.stats).values())
-for name, digest in t.bits(result).items(): print(name, digest)
+for name, digest in t.bits(result).items(): print("schools", name, digest)
+for name, digest in t.bits(ln.sample(t.large(), **t.LARGE)).items(): print("large", name, digest)
 """
 
 
-@pytest.mark.parametrize("x64", ["", "1"])
-def test_another_process_and_another_global_precision(plain: ln.Result, x64: str) -> None:
-    """The user's own setting of double precision neither matters nor changes."""
-    script = SCRIPT.format(x64=x64, tests=os.path.dirname(__file__))
-    path = os.pathsep.join(sys.path)
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "123"},
-        check=False,
+def large() -> ln.Model:
+    """Enough data, and enough parameters, for XLA and LAPACK to divide the work among threads where they may."""
+    rng = np.random.default_rng(0)
+    design, mixing = rng.normal(size=(3000, 30)), rng.normal(size=(90, 5))
+    return (
+        ln.Model("large")
+        .data("design", design)
+        .data("mixing", mixing)
+        .rv("slope", dist.Normal(0, 1), shape=30)
+        .rv("factor", dist.Normal(0, 3), shape=5)
+        .rv("own", dist.Normal(0, 1), shape=90)
+        .obs("y", dist.Normal(ref("design") @ ref("slope"), 1.0), design @ rng.normal(size=30) + rng.normal(size=3000))
+        .obs("z", dist.Normal(ref("mixing") @ ref("factor") + ref("own"), 0.3), rng.normal(size=90))
     )
-    assert done.returncode == 0, done.stderr
-    assert dict(line.split() for line in done.stdout.splitlines()) == bits(plain)
+
+
+LARGE: dict[str, Any] = {"num_warmup": 110, "num_samples": 20, "num_chains": 2, "seed": 5, "metric": "low_rank"}
+LARGE |= {"progress": False}
+
+# Threads of the linear algebra and of XLA, cores, and the user's own setting of double precision.
+PROCESSES = [("1", "1", ""), ("2", "", "1"), ("4", "", "0")]
+
+
+@pytest.fixture(scope="module")
+def processes() -> list[subprocess.Popen[str]]:
+    """The same two runs in other processes, all at the same time."""
+    started = []
+    for threads, cores, x64 in PROCESSES:
+        script = SCRIPT.format(x64=x64, cores=cores if hasattr(os, "sched_setaffinity") else "", tests=TESTS)
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "123"}
+        environment |= {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "NPROC": threads}
+        command = [sys.executable, "-c", script]
+        started.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        )
+    return started
+
+
+@pytest.mark.parametrize("number", range(len(PROCESSES)), ids=["-".join(process) for process in PROCESSES])
+def test_other_processes_threads_and_precisions(
+    plain: ln.Result, processes: list[subprocess.Popen[str]], number: int
+) -> None:
+    """One, two and four threads; the user's own setting of double precision neither matters nor changes."""
+    output, errors = processes[number].communicate(timeout=240)
+    assert processes[number].returncode == 0, errors
+    found: dict[str, dict[str, str]] = {}
+    for line in output.splitlines():
+        model, name, digest = line.split()
+        found.setdefault(model, {})[name] = digest
+    assert found == {"schools": bits(plain), "large": bits(ln.sample(large(), **LARGE))}
+
+
+def test_linear_algebra_of_warm_up_has_one_thread() -> None:
+    """While any chain is inside; afterwards as many as before. Small matrices are left alone."""
+
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before = threads()
+    with one_thread(rows=100):
+        with one_thread(rows=100):
+            assert set(threads()) == {1}
+        assert set(threads()) == {1}
+    assert threads() == before
+    with one_thread(rows=3):
+        assert threads() == before
+
+
+@pytest.mark.parametrize("metric", ["low_rank", "dense"])
+def test_a_sink_and_short_chunks_change_nothing_for_any_metric(monkeypatch: pytest.MonkeyPatch, metric: str) -> None:
+    """And the neighbours do not matter to independent chains, whatever metric they learn."""
+    run: dict[str, Any] = {"seed": 5, "metric": metric, "adaptation": "independent"}
+    whole = ln.sample(schools(), **RUN | run)
+    monkeypatch.setattr(chain_module, "_FIRST_CHUNK", 1)
+    monkeypatch.setattr(chain_module, "_CHUNK_SECONDS", 0.0)
+    assert bits(heard(**run)[0]) == bits(whole)
+    alone = ln.sample(schools(), **RUN | run | {"num_chains": 1})
+    for name, values in alone.draws.items():
+        np.testing.assert_array_equal(values[0], whole.draws[name][0])
 
 
 def test_single_precision_is_untouched_here(plain: ln.Result) -> None:

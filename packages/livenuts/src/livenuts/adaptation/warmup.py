@@ -13,6 +13,7 @@ import numpy as np
 
 from livenuts.adaptation.dual_averaging import settled
 from livenuts.adaptation.fisher import Estimate, estimate, from_gradient, misfit
+from livenuts.adaptation.one_thread import one_thread
 
 LESSONS = (10, 20, 30, 45, 70, 100, 150, 225, 340, 510, 765)
 """Draws of a chain after which it learns; after the last, one and a half times as many, and so on."""
@@ -97,6 +98,10 @@ class Warmup:
 
     def learn(self, stretches: list[Stretch]) -> Lesson:
         """The lesson from what every chain drew since the last one."""
+        with one_thread(rows=stretches[0].draws.shape[1]):
+            return self._learn(stretches)
+
+    def _learn(self, stretches: list[Stretch]) -> Lesson:
         self._taken += 1
         self._window.append(stretches)
         due = self._lessons[self._taken - 1]
