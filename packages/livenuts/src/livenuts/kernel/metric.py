@@ -4,11 +4,16 @@ A metric holds the inverse mass matrix, an estimate of the posterior covariance.
 energy is p' M^-1 p / 2 and the velocity M^-1 p.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+# With fewer rows than this a product is over before a choice would pay.
+_WORTH_DIVIDING = 16
 
 
 class Metric(Protocol):
@@ -58,17 +63,25 @@ class LowRank(NamedTuple):
     def kinetic(self, momentum: jax.Array) -> jax.Array:
         scaled = self.scale * momentum
 
-        def along() -> jax.Array:
-            parts = self.directions @ scaled
-            return jnp.vdot(parts, (self.variances - 1.0) * parts)
+        def along(rows: int) -> jax.Array:
+            parts = self.directions[:rows] @ scaled
+            return jnp.vdot(parts, (self.variances[:rows] - 1.0) * parts)
 
-        return 0.5 * (jnp.vdot(scaled, scaled) + lax.cond(self.rank > 0, along, lambda: jnp.float64(0.0)))
+        return 0.5 * (jnp.vdot(scaled, scaled) + self._by_rank(along, jnp.float64(0.0)))
 
     def momentum(self, standard_normal: jax.Array) -> jax.Array:
         return self._stretched(standard_normal, 1.0 / jnp.sqrt(self.variances)) / self.scale
 
     def _stretched(self, vector: jax.Array, factors: jax.Array) -> jax.Array:
-        def stretch() -> jax.Array:
-            return vector + ((factors - 1.0) * (self.directions @ vector)) @ self.directions
+        def stretch(rows: int) -> jax.Array:
+            directions = self.directions[:rows]
+            return vector + ((factors[:rows] - 1.0) * (directions @ vector)) @ directions
 
-        return lax.cond(self.rank > 0, stretch, lambda: vector)
+        return self._by_rank(stretch, vector)
+
+    def _by_rank(self, some: Callable[[int], jax.Array], none: jax.Array) -> jax.Array:
+        """What `some` makes of at least the first `rank` rows: a quarter of them, a half, or all; of none, `none`."""
+        most = self.variances.shape[0]
+        sizes = sorted({-(-most // 4), -(-most // 2), most}) if most >= _WORTH_DIVIDING else [most]
+        index = sum(jnp.asarray(self.rank > size).astype(jnp.int32) for size in [0, *sizes[:-1]])
+        return lax.switch(index, [lambda: none, *(partial(some, size) for size in sizes)])
