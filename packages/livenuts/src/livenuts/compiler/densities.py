@@ -14,7 +14,7 @@ from numpyro.distributions import conjugate, discrete
 from numpyro.distributions.distribution import ExpandedDistribution, Independent
 from numpyro.distributions.util import clamp_probs
 
-from livenuts.compiler.logarithms import log_gamma, log_gamma_half_step, sum_log, sum_log1p, sum_log1p_exp
+from livenuts.compiler.logarithms import log_gamma, log_gamma_half_step, sum_log1p, sum_log1p_exp
 
 Shape = tuple[int, ...]
 _LOG_2 = math.log(2.0)
@@ -44,8 +44,7 @@ def _total(x: Any, shape: Shape) -> Any:
 
 def _total_log(x: Any, shape: Shape) -> Any:
     x = jnp.asarray(x, jnp.float64)
-    total = jnp.sum(jnp.log(x)) if x.size < _FEW else sum_log(x)
-    return total * (math.prod(shape) / x.size)
+    return jnp.sum(jnp.log(x)) * (math.prod(shape) / x.size)
 
 
 def _total_log1p(x: Any, shape: Shape) -> Any:
@@ -63,9 +62,8 @@ def _times(weight: Any, total: Callable[[Any], Any], plain: Callable[[Any], Any]
 
 
 def _standardized(value: Any, loc: Any, scale: Any) -> Any:
-    """(value - loc) / scale, dividing as few numbers as there are."""
-    scale = jnp.asarray(scale, jnp.float64)
-    return (value - loc) / scale if scale.size > 1 else (value - loc) * (1.0 / scale)
+    """(value - loc) / scale with one division for each number of scale, gradient included."""
+    return (value - loc) * (1.0 / jnp.asarray(scale, jnp.float64))
 
 
 def _normal(loc: Any, scale: Any, value: Any, shape: Shape) -> Any:
@@ -87,9 +85,10 @@ def _log_normal(d: Any, value: Any, shape: Shape) -> Any:
 
 
 def _random_walk(d: Any, value: Any, shape: Shape) -> Any:
-    scale = jnp.expand_dims(d.scale, -1)
-    before = jnp.concatenate([jnp.zeros_like(value[..., :1]), value[..., :-1]], axis=-1)
-    return _normal(before, scale, value, shape)
+    scale = jnp.asarray(d.scale, jnp.float64)
+    first, steps = value[..., 0] * (1.0 / scale), (value[..., 1:] - value[..., :-1]) * (1.0 / scale[..., None])
+    squares = _total(first * first, shape[:-1]) + _total(jnp.sum(steps * steps, axis=-1), shape[:-1])
+    return -0.5 * squares - _total_log(scale, shape) - math.prod(shape) * _HALF_LOG_2_PI
 
 
 def _student_t(d: Any, value: Any, shape: Shape) -> Any:

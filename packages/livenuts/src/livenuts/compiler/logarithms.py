@@ -1,8 +1,7 @@
 """Sums of logarithms, and log-gammas, at a fraction of the usual cost; each with its gradient.
 
-A logarithm costs three times an exponential and fifty times a product, so the logarithm of a product of sixteen
-factors stands for sixteen logarithms. A factor between 1 and 2 cannot overflow; any other number is one times a power
-of two. Values and gradients agree with the plain formulas to rounding.
+A logarithm costs three times an exponential and fifty times a product, so the logarithm of a product of several
+factors stands for as many logarithms. Values and gradients agree with the plain formulas to rounding.
 """
 
 import math
@@ -10,32 +9,28 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-_FACTORS = 16
-_FRACTION_BITS, _EXPONENT_BIAS = 52, 1023
-_FRACTION = (1 << _FRACTION_BITS) - 1
-_ONE = _EXPONENT_BIAS << _FRACTION_BITS
-_SMALLEST = float(np.finfo(np.float64).tiny)
-_LARGEST = float(np.finfo(np.float64).max)
+# Eight factors up to this neither overflow nor, being its inverse at least, underflow.
+_MOST = 1e38
+_FACTORS = 8
 
 
-def _log_of_product(factors: Any) -> Any:
-    """The logarithm of the product of numbers between 1 and 2."""
-    lanes = -(-factors.size // _FACTORS)
-    filled = jnp.concatenate([jnp.ravel(factors), jnp.ones(lanes * _FACTORS - factors.size)])
-    return jnp.sum(jnp.log(jnp.prod(filled.reshape(_FACTORS, lanes), axis=0)))
+def once(x: Any) -> Any:
+    """The same array, which XLA then computes once and stores; it may compute a cheaper-looking one at every use."""
+    return lax.optimization_barrier(x)
+
+
+def _log_of_products(factors: Any, count: int) -> Any:
+    """The sum of the logarithms of the products of `count` factors each."""
+    lanes = -(-factors.size // count)
+    filled = jnp.concatenate([jnp.ravel(factors), jnp.ones(lanes * count - factors.size)])
+    return jnp.sum(jnp.log(jnp.prod(filled.reshape(count, lanes), axis=0)))
 
 
 def _sum_log(x: Any) -> Any:
-    bits = lax.bitcast_convert_type(x, jnp.int64)
-    exponents = (bits >> _FRACTION_BITS) - _EXPONENT_BIAS
-    fractions = lax.bitcast_convert_type((bits & _FRACTION) | _ONE, jnp.float64)
-    total = _log_of_product(fractions) + math.log(2.0) * jnp.sum(exponents).astype(jnp.float64)
-    # Zeros, infinities, negative numbers and NaNs decide the sum by themselves.
-    least, most = jnp.min(x), jnp.max(x)
-    return jnp.where((least >= _SMALLEST) & (most <= _LARGEST), total, jnp.log(least) + jnp.log(most))
+    ordinary = (jnp.min(x) >= 1.0 / _MOST) & (jnp.max(x) <= _MOST)  # not so with a NaN
+    return lax.cond(ordinary, lambda: _log_of_products(x, _FACTORS), lambda: jnp.sum(jnp.log(x)))
 
 
 @jax.custom_jvp
@@ -49,30 +44,32 @@ def _(primals: Any, tangents: Any) -> Any:
     return _sum_log(primals[0]), jnp.sum(tangents[0] / primals[0])
 
 
+def _sum_log1p(x: Any) -> Any:
+    return lax.cond(jnp.max(x) <= _MOST, lambda: _log_of_products(1.0 + x, _FACTORS), lambda: jnp.sum(jnp.log1p(x)))
+
+
 @jax.custom_jvp
 def sum_log1p(x: Any) -> Any:
     """sum(log(1 + x)) of a float64 array that has no negative number, to the rounding of 1 + x."""
-    return _sum_log(1.0 + x)
+    return _sum_log1p(x)
 
 
 @sum_log1p.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    shifted = 1.0 + primals[0]
-    return _sum_log(shifted), jnp.sum(tangents[0] / shifted)
+    return _sum_log1p(primals[0]), jnp.sum(tangents[0] / (1.0 + primals[0]))
 
 
 @jax.custom_jvp
 def sum_log1p_exp(t: Any) -> Any:
     """sum(log(1 + exp(-abs(t)))); its derivative at 0 is that of the left side."""
-    return _log_of_product(1.0 + jnp.exp(-jnp.abs(t)))
+    return _log_of_products(1.0 + jnp.exp(-jnp.abs(t)), 2 * _FACTORS)
 
 
 @sum_log1p_exp.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    small = jnp.exp(-jnp.abs(primals[0]))
-    shifted = 1.0 + small
-    slope = jnp.where(primals[0] > 0.0, -small, small) / shifted
-    return _log_of_product(shifted), jnp.sum(slope * tangents[0])
+    small = once(jnp.exp(-jnp.abs(primals[0])))
+    slope = jnp.where(primals[0] > 0.0, -small, small) / (1.0 + small)
+    return _log_of_products(1.0 + small, 2 * _FACTORS), jnp.sum(slope * tangents[0])
 
 
 # Coefficients of Stirling's series in odd powers of 1 / z (Abramowitz and Stegun 6.1.40), good to 1e-16 from z = 9 on.
