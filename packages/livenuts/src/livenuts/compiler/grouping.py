@@ -10,8 +10,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-# A row this many times the mean may stay in one table.
+# So many places a value are not worth a further table.
 _UNEVEN = 2
+# Widths of the rows of all tables but the last.
+_WIDTHS = (4, 8, 16, 64, 256)
 
 
 def tables(groups: np.ndarray, num_groups: int) -> list[np.ndarray]:
@@ -39,14 +41,22 @@ def tables(groups: np.ndarray, num_groups: int) -> list[np.ndarray]:
 
 
 def _width(counts: np.ndarray) -> int:
-    """The width of the next table's rows: that of the largest group, or the power of two with the fewest places."""
-    largest = int(counts.max())
-    places = {largest: counts.size * largest}
-    if places[largest] > _UNEVEN * counts.sum():
-        for width in (2**power for power in range(1, largest.bit_length())):
+    """The width of the next table's rows: that of the largest group, or a smaller one with less to read in all."""
+    return _plan(counts)[1]
+
+
+def _plan(counts: np.ndarray) -> tuple[int, int]:
+    """How many places and values all tables take from here on, and the width of the first."""
+    largest, num_values = int(counts.max()), int(counts.sum())
+    direct = counts.size * largest + num_values
+    if counts.size * largest <= _UNEVEN * num_values:
+        return direct, largest
+    plans = [(direct, largest)]
+    for width in _WIDTHS:
+        if width < largest:
             rows = -(-counts // width)
-            places[width] = int(width * rows.sum() + counts.size * rows.max())
-    return min(places, key=lambda width: (places[width], -width))
+            plans.append((width * int(rows.sum()) + num_values + _plan(rows)[0], width))
+    return min(plans)
 
 
 def _rounded(number: int) -> int:

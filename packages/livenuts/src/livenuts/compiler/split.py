@@ -72,7 +72,8 @@ class Split:
         """Find what does not depend on the position; returns the equations that do."""
         source = {v: _num_bytes(v) for v in self._jaxpr.invars[:-1]}  # bytes behind what is known
         constant: set[Any] = set()
-        varying = []
+        varying: list[Any] = []
+        equation: Any
         for equation in self._jaxpr.eqns:
             operands = variables(equation.invars)
             if equation.effects or not all(v in source for v in operands):
@@ -193,7 +194,7 @@ class Split:
         leaves, structure = jax.tree.flatten(arguments)
         key = (structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves))
         if key not in self._rest:
-            position = self._jaxpr.invars[-1].aval
+            position: Any = self._jaxpr.invars[-1].aval
             with x64():
                 struct = jax.ShapeDtypeStruct(position.shape, position.dtype)
                 self._rest[key] = jax.make_jaxpr(self._step)(arguments, struct)
@@ -243,7 +244,7 @@ def _product(equation: Any, side: int, matrix: Any, vector: Any) -> Any:
 
 
 def _groups(scatter: _Scatter, equation: Any, indices: np.ndarray) -> tuple[np.ndarray, int]:
-    """The number of the row that each index chooses, -1 where it is outside and dropped, and how many rows there are."""
+    """The row that each index chooses, -1 where it is outside and dropped, and the number of rows."""
     sizes = [equation.invars[0].aval.shape[axis] for axis in scatter.rows]
     columns = [indices[..., place].ravel().astype(np.int64) for place in scatter.columns]
     if "CLIP" in str(equation.params["mode"]):
