@@ -16,9 +16,16 @@ _MOST = 1e38
 _FACTORS = 8
 
 
-def once(x: Any) -> Any:
-    """The same array, which XLA then computes once and stores; it may compute a cheaper-looking one at every use."""
-    return lax.optimization_barrier(x)
+@jax.custom_jvp
+def exp_once(x: Any) -> Any:
+    """exp(x) computed once and stored; XLA on its own may compute it again at every use."""
+    return lax.optimization_barrier(jnp.exp(x))
+
+
+@exp_once.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    value = exp_once(primals[0])
+    return value, value * tangents[0]
 
 
 def _log_of_products(factors: Any, count: int) -> Any:
@@ -67,7 +74,7 @@ def sum_log1p_exp(t: Any) -> Any:
 
 @sum_log1p_exp.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    small = once(jnp.exp(-jnp.abs(primals[0])))
+    small = exp_once(-jnp.abs(primals[0]))
     slope = jnp.where(primals[0] > 0.0, -small, small) / (1.0 + small)
     return _log_of_products(1.0 + small, 2 * _FACTORS), jnp.sum(slope * tangents[0])
 

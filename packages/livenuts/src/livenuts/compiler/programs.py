@@ -6,7 +6,8 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-_CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
+CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
+"""Calls of an inner program, and the parameter that holds it."""
 
 
 def equations(jaxpr: Jaxpr) -> Iterator[Any]:
@@ -28,7 +29,7 @@ def inlined(closed: ClosedJaxpr) -> Jaxpr:
         known = dict(zip([*jaxpr.constvars, *jaxpr.invars], arguments, strict=True))
         for equation in jaxpr.eqns:
             values = [read(known, atom) for atom in equation.invars]
-            inner = equation.params.get(_CALLS.get(equation.primitive.name, ""))
+            inner = equation.params.get(CALLS.get(equation.primitive.name, ""))
             if isinstance(inner, ClosedJaxpr):
                 results = run(inner.jaxpr, [*inner.consts, *values])
             else:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-from livenuts.compiler.logarithms import once, sum_log
+from livenuts.compiler.logarithms import exp_once, sum_log
 from livenuts.compiler.programs import evaluate, inlined, read, variables
 
 # Of fewer numbers, what is saved is less than what it takes.
@@ -58,7 +58,7 @@ def simplified(closed: ClosedJaxpr) -> Callable[..., Any]:
 
 
 def _exponential(x: Any) -> Any:
-    return once(jnp.exp(x)) if jnp.size(x) >= _FEWEST else jnp.exp(x)
+    return exp_once(x) if jnp.size(x) >= _FEWEST else jnp.exp(x)
 
 
 def _logarithms(equation: Any, inner: Any, uses: dict[Any, int]) -> Any:

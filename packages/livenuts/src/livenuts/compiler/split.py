@@ -17,6 +17,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from livenuts.compiler.grouping import sum_groups, tables
 from livenuts.compiler.native import compile_usual
+from livenuts.compiler.numeric import evaluate_numerically
 from livenuts.compiler.programs import evaluate, inlined, read, variables
 from livenuts.compiler.x64 import x64
 
@@ -24,6 +25,8 @@ from livenuts.compiler.x64 import x64
 _GROWTH, _GROWN_BYTES = 4, 2**20
 # So is what these make: XLA never writes it out.
 _CHEAP = ("broadcast_in_dim", "iota")
+# Larger scatters stay: no native function will hold what they become, and elsewhere a scatter is faster.
+_MOST_UPDATES = 4096
 
 
 class Prepared(NamedTuple):
@@ -123,7 +126,7 @@ class Split:
             getattr(numbers, "operand_batching_dims", ())
             or tuple(numbers.inserted_window_dims) != rows
             or tuple(updates.shape[axis] for axis in window) != whole
-            or updates.size == 0
+            or not 0 < updates.size <= _MOST_UPDATES
         ):
             return None
         update_rows = tuple(axis for axis in range(updates.ndim) if axis not in window)
@@ -145,29 +148,21 @@ class Split:
 
     def prepare(self, leaves: Sequence[Any]) -> Prepared:
         """What a step reads, for these data."""
-        arguments = [*self._consts, *leaves]
-        given = dict(zip(self._jaxpr.invars, arguments, strict=False))
+        given = dict(zip(self._jaxpr.invars, [*self._consts, *leaves], strict=False))
         computed = [v for v in self._arrays if v not in given]
+        made = given | self._compute(given, [*computed, *self._matrices, *self._indices])
+        matrices = [made[v].T if _is_tall(v) else made[v] for v in self._matrices]
+        scatters = [e for e in self._equations if id(e) in self._scatters]
+        groups = [tables(*_groups(self._scatters[id(e)], e, np.asarray(made[e.invars[1]]))) for e in scatters]
+        arrays = [made[v] for v in self._arrays]
         with x64():
-            results: list[Any] = []
-            if wanted := [*computed, *self._matrices, *self._indices]:
-                if self._prologue is None:
-                    turned = [False] * len(computed) + [_is_tall(v) for v in self._matrices]
-                    self._prologue = compile_usual(self._prologue_of(wanted, turned), (arguments,))
-                results = self._prologue(arguments)
-            made = given | dict(zip(computed, results, strict=False))
-            matrices = results[len(computed) : len(computed) + len(self._matrices)]
-            indices = results[len(computed) + len(self._matrices) :]
-            scatters = [e for e in self._equations if id(e) in self._scatters]
-            groups = [
-                tables(*_groups(self._scatters[id(e)], e, np.asarray(index)))
-                for e, index in zip(scatters, indices, strict=True)
-            ]
-            prepared: Prepared = jax.device_put(Prepared([made[v] for v in self._arrays], list(matrices), groups))
-            return prepared
+            prepared: Prepared = jax.device_put(
+                Prepared(arrays, [np.ascontiguousarray(matrix) for matrix in matrices], groups)
+            )
+        return prepared
 
-    def _prologue_of(self, wanted: list[Any], turned: list[bool]) -> Callable[..., Any]:
-        """A function of constants and data that computes the wanted variables, the turned ones transposed."""
+    def _compute(self, given: dict[Any, Any], wanted: list[Any]) -> dict[Any, Any]:
+        """The wanted variables: by NumPy where it knows every operation, else compiled, always the same way."""
         needed, waiting = set(), list(wanted)
         while waiting:
             maker = self._makers.get(waiting.pop())
@@ -176,15 +171,23 @@ class Split:
                 waiting += variables(maker.invars)
         equations = [equation for equation in self._jaxpr.eqns if id(equation) in needed]
 
-        def prologue(arguments: Sequence[Any]) -> list[Any]:
-            known = dict(zip(self._jaxpr.invars, arguments, strict=False))
+        def run(evaluation: Callable[..., Any], arguments: Sequence[Any]) -> list[Any] | None:
+            known = dict(zip(given, arguments, strict=True))
             for equation in equations:
-                results = evaluate(equation, [read(known, atom) for atom in equation.invars])
+                results = evaluation(equation, [read(known, atom) for atom in equation.invars])
+                if results is None:
+                    return None
                 known.update(zip(equation.outvars, results, strict=True))
-            flags = [*turned, *[False] * (len(wanted) - len(turned))]
-            return [known[v].T if flag else known[v] for v, flag in zip(wanted, flags, strict=True)]
+            return [known[v] for v in wanted]
 
-        return prologue
+        arguments = list(given.values())
+        with x64(), np.errstate(all="ignore"):
+            results = run(evaluate_numerically, arguments) if self._prologue is None else None
+            if results is None:
+                if self._prologue is None:
+                    self._prologue = compile_usual(lambda values: run(evaluate, values), (arguments,))
+                results = self._prologue(arguments)
+        return dict(zip(wanted, results, strict=True))
 
     # -- what is done at every step --------------------------------------------------------------------------------
 
