@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import biject_to
 
+from livenuts.compiler.densities import sum_log_prob
 from livenuts.compiler.evaluate import materialize
 
 
@@ -180,15 +181,20 @@ def _check_of(name: str, distribution: Any, shape: tuple[int, ...]) -> Check:
     return Check(name, type(distribution).__name__, distribution.support, shape[:split])
 
 
-def observed_log_prob(distribution: Any, value: Any) -> Any:
-    """The log density of an observation, -inf outside of bounds that depend on variables.
+def observed_log_prob(distribution: Any, value: Any, scale: Any = None) -> Any:
+    """The summed log density of an observation, -inf outside of bounds that depend on variables.
 
-    NumPyro's own looks at bounds only while it validates, and Uniform(0, x) needs them.
+    NumPyro's own looks at bounds only while it validates, and Uniform(0, x) needs them. `scale` is the weight of all
+    terms, or of each.
     """
-    log_prob = distribution.log_prob(value)
-    if _is_masked(distribution) or not _is_traced(distribution.support):
-        return log_prob
-    return jnp.where(distribution.support(value), log_prob, -jnp.inf)
+    bounded = not _is_masked(distribution) and _is_traced(distribution.support)
+    if not bounded and (scale is None or jnp.ndim(scale) == 0):
+        total = sum_log_prob(distribution, value)
+        return total if scale is None else scale * total
+    terms = distribution.log_prob(value)
+    if bounded:
+        terms = jnp.where(distribution.support(value), terms, -jnp.inf)
+    return jnp.sum(terms if scale is None else scale * terms)
 
 
 def _is_masked(distribution: Any) -> bool:
@@ -215,7 +221,7 @@ class Evaluation:
         transform = biject_to(made.support)
         value = transform(unconstrained)
         jacobian = transform.log_abs_det_jacobian(unconstrained, value)
-        self.terms[name] = jnp.sum(made.log_prob(value)) + jnp.sum(jacobian)
+        self.terms[name] = sum_log_prob(made, value) + jnp.sum(jacobian)
         self.values[name] = value
         return value
 
@@ -223,7 +229,7 @@ class Evaluation:
         if value is None:
             return self.rv(name, distribution, None, None)
         made = _prepare("obs", name, distribution, None)
-        self.terms[name] = jnp.sum(observed_log_prob(made, value))
+        self.terms[name] = observed_log_prob(made, value)
         return value
 
     def det(self, name: str, value: Any, dims: tuple[str, ...] | None) -> Any:

@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental.xla_metadata import set_xla_metadata
-from jax.extend.core import ClosedJaxpr, Jaxpr
 
 
 def compile_native(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[..., Any] | None:
@@ -53,15 +52,3 @@ def _kept_on_disk() -> Iterator[None]:
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
-
-
-def equations(jaxpr: Jaxpr) -> Iterator[Any]:
-    """Every equation of a traced program, those of its inner programs included."""
-    for equation in jaxpr.eqns:
-        yield equation
-        for parameter in equation.params.values():
-            for inner in jax.tree.leaves(parameter, is_leaf=lambda p: isinstance(p, (ClosedJaxpr, Jaxpr))):
-                if isinstance(inner, ClosedJaxpr):
-                    yield from equations(inner.jaxpr)
-                elif isinstance(inner, Jaxpr):
-                    yield from equations(inner)

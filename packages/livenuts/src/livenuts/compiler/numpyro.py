@@ -39,8 +39,7 @@ class _Statements(Messenger):  # type: ignore[misc]
                 raise ValueError(f"sample site {name!r} is latent and scaled; scale only what is observed")
             site["value"] = self.frame.rv(name, distribution, None, None)
         elif tuple(distribution.event_shape) == (0,) or scale is not None:  # the first is numpyro.factor's Unit
-            log_prob = observed_log_prob(distribution, site["value"])
-            self.frame.factor(name, log_prob if scale is None else scale * log_prob)
+            self.frame.factor(name, observed_log_prob(distribution, site["value"], scale))
         else:
             self.frame.obs(name, distribution, site["value"])
 

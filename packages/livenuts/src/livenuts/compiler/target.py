@@ -17,7 +17,10 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from livenuts.compiler.describe import Description, describe
 from livenuts.compiler.frames import Deterministic, Evaluation, Inversion, Layout, Variable
-from livenuts.compiler.native import compile_native, compile_usual, equations
+from livenuts.compiler.native import compile_native, compile_usual
+from livenuts.compiler.programs import equations
+from livenuts.compiler.simplify import simplified
+from livenuts.compiler.split import Prepared, Split
 from livenuts.compiler.x64 import x64
 
 _CACHED_TARGETS = 64
@@ -40,6 +43,7 @@ class Target:
         self._by_name = {variable.name: variable for variable in self.variables}
         self.closed = self._trace(description)
         """(data leaves..., position) -> (log density, gradient), as a JAX program."""
+        self.split = Split(self.closed)
         self._name = description.name
         self._bounds = self._bounds_check()
         self._check_bounds(description.data)
@@ -60,7 +64,10 @@ class Target:
         with x64():
             position = jax.ShapeDtypeStruct((self.dimension,), jnp.float64)
             try:
-                closed = jax.make_jaxpr(jax.value_and_grad(log_density, argnums=1))(description.data, position)
+                density = jax.make_jaxpr(log_density)(description.data, position)
+                leaves = jax.tree.leaves(description.data)
+                with_gradient = jax.value_and_grad(simplified(density), argnums=len(leaves))
+                closed = jax.make_jaxpr(with_gradient)(*leaves, position)
             except TypeError as error:
                 if "float32" in str(error):
                     raise TypeError(f"{_CAPTURED} ({error})") from error
@@ -210,10 +217,20 @@ class Bound(NamedTuple):
 
     target: Target
     description: Description
+    prepared: Prepared
+    """What a gradient reads, computed from the data."""
+    closed: ClosedJaxpr
+    """(leaves of prepared..., position) -> (log density, gradient), as a JAX program."""
 
     @property
     def data(self) -> Any:
         return self.description.data
+
+    @property
+    def shapes(self) -> Hashable:
+        """Bound models of one target with equal shapes share compiled code; tables of groups depend on the data."""
+        leaves, structure = jax.tree.flatten(self.prepared)
+        return structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
 
 
 _targets: OrderedDict[Hashable, Target] = OrderedDict()
@@ -243,7 +260,9 @@ def compile_model(model: Any) -> Bound:
         else:
             _targets[key].check(description.data)
         _targets.move_to_end(key)
-        return Bound(_targets[key], description)
+        target = _targets[key]
+        prepared = target.split.prepare(jax.tree.leaves(description.data))
+        return Bound(target, description, prepared, target.split.rest(prepared))
 
 
 def _with_constants(description: Description) -> tuple[Description, Hashable]:

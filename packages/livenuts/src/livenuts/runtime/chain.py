@@ -167,7 +167,7 @@ class ChainRun:
             max_depth=np.int64(self.settings.max_tree_depth),
             target_accept=np.float64(self.settings.target_accept),
         )
-        return self.compiled.program.step(self.bound.data, *packed, self.key, controls)
+        return self.compiled.program.step(self.bound.prepared, *packed, self.key, controls)
 
     def run(self, until: int, stop: Callable[[], bool]) -> None:
         """Make draws until there are `until`, chunk by chunk, unless told to stop between two chunks."""

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from livenuts.compiler.native import compile_native, compile_usual, equations
+from livenuts.compiler.native import compile_native, compile_usual
+from livenuts.compiler.programs import equations
 from livenuts.compiler.x64 import x64
 from livenuts.kernel.metric import Metric
 from livenuts.runtime.iteration import STATISTICS, Buffers, Chain, Controls, new_chain, run

@@ -155,11 +155,11 @@ def _compile(bound: Bound, settings: Settings) -> Compiled:
     target = bound.target
     depth_limit = max(_DEPTH_LIMIT, settings.max_tree_depth)
     most = most_directions(settings.metric, target.dimension)
-    key = (most, depth_limit)
+    key = (most, depth_limit, bound.shapes)
     with target.lock:
         if key not in target.programs:
             metric = make_metric(no_metric(target.dimension), most)
-            program = build_program(target.closed, bound.data, target.dimension, metric, depth_limit, target.width())
+            program = build_program(bound.closed, bound.prepared, target.dimension, metric, depth_limit, target.width())
             target.programs[key] = Compiled(program, compile_constrain(target, bound.data, program.rows), most)
         compiled: Compiled = target.programs[key]
     return compiled
