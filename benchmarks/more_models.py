@@ -67,7 +67,7 @@ def numpyro_models() -> dict[str, tuple[Callable[..., None], tuple[Any, ...]]]:
         noise = sample("noise", dist.HalfNormal(1.0))
         squares = ((times[:, None] - times) / length) ** 2
         covariance = scale**2 * jnp.exp(-0.5 * squares) + (noise**2 + 1e-8) * jnp.eye(200)
-        sample("y", dist.MultivariateNormal(0, scale_tril=jnp.linalg.cholesky(covariance)), obs=y)
+        sample("y", dist.MultivariateNormal(0, covariance_matrix=covariance), obs=y)
 
     values = data()
     return {

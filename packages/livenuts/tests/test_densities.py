@@ -236,3 +236,28 @@ def test_log_gammas() -> None:
         slopes = jax.vmap(jax.grad(logarithms.log_gamma_half_step))(z)
         np.testing.assert_allclose(slopes, special.digamma(z + 0.5) - special.digamma(z), rtol=1e-13, atol=4e-15)
         assert float(logarithms.log_gamma_half_step(1e300)) == pytest.approx(0.5 * np.log(1e300), rel=1e-15)
+
+
+def test_a_normal_by_its_covariance_is_numpyros_by_its_factor() -> None:
+    """Value and gradients with respect to the covariance's parameters, the location and the value, to 1e-10."""
+    times = np.linspace(0.0, 4.0, 12)
+
+    def covariance(a: Any) -> Any:
+        return jnp.exp(a[0] - 0.5 * ((times[:, None] - times) * jnp.exp(a[1])) ** 2) + jnp.exp(a[2]) * jnp.eye(12)
+
+    def ours(a: Any, loc: Any, v: Any) -> Any:
+        return sum_log_prob(nd.MultivariateNormal(loc, covariance_matrix=covariance(a)), v)
+
+    def theirs(a: Any, loc: Any, v: Any) -> Any:
+        return nd.MultivariateNormal(loc, scale_tril=jnp.linalg.cholesky(covariance(a))).log_prob(v)
+
+    with x64():
+        rng = np.random.default_rng(11)
+        for loc in (0.3, rng.normal(size=12)):
+            arguments = rng.normal(size=3), np.asarray(loc), rng.normal(size=12)
+            got, want = (jax.value_and_grad(f, argnums=(0, 1, 2))(*arguments) for f in (ours, theirs))
+            np.testing.assert_allclose(got[0], want[0], rtol=1e-12)
+            for one, other in zip(got[1], want[1], strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+            assert not np.allclose(got[1][0], 1.01 * want[1][0], rtol=1e-10)  # poison: one per cent
+        assert np.isnan(sum_log_prob(nd.MultivariateNormal(0.0, covariance_matrix=-np.eye(2)), np.zeros(2)))

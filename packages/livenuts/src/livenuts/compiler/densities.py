@@ -14,6 +14,7 @@ from numpyro.distributions import conjugate, discrete
 from numpyro.distributions.distribution import ExpandedDistribution, Independent
 from numpyro.distributions.util import clamp_probs
 
+from livenuts.compiler import gaussian
 from livenuts.compiler.logarithms import log_gamma, log_gamma_half_step, sum_log1p, sum_log1p_exp
 
 Shape = tuple[int, ...]
@@ -173,11 +174,19 @@ def _gamma_poisson(d: Any, value: Any, shape: Shape) -> Any:
     )
 
 
+def _multivariate_normal(d: Any, value: Any, shape: Shape) -> Any:
+    covariance = d.__dict__.get("covariance_matrix")
+    if covariance is None or covariance.ndim != 2 or len(shape) != 1:
+        return jnp.sum(d.log_prob(value))
+    return gaussian.log_density(jnp.asarray(covariance, jnp.float64), jnp.broadcast_to(value - d.loc, shape))
+
+
 FORMS: dict[type, Callable[[Any, Any, Shape], Any]] = {
     nd.Normal: _normal_form,
     nd.HalfNormal: _half_normal,
     nd.LogNormal: _log_normal,
     nd.GaussianRandomWalk: _random_walk,
+    nd.MultivariateNormal: _multivariate_normal,
     nd.StudentT: _student_t,
     nd.Cauchy: _cauchy_form,
     nd.HalfCauchy: _half_cauchy,
