@@ -20,7 +20,7 @@ import pytest
 from livenuts.compiler.native import compile_native, compile_usual
 from livenuts.compiler.x64 import x64
 from livenuts.kernel import random, transition, tree
-from livenuts.kernel.metric import Diagonal, LowRank, Metric
+from livenuts.kernel.metric import Diagonal, Metric, low_rank
 from livenuts.kernel.tree import State
 from scipy import stats
 
@@ -127,7 +127,7 @@ def test_transition_keeps_the_joint_law(step_size: float) -> None:
 
 def test_metric_with_directions_keeps_the_joint_law() -> None:
     """A direction across both coordinates."""
-    metric = LowRank(np.array([0.6, 0.5]), np.array([[0.6, 0.8]]), np.array([3.0]), np.int64(1))
+    metric = low_rank(np.array([0.6, 0.5]), np.array([[0.6, 0.8]]), np.array([3.0]), 1)
     found = p_values(0.7, metric)
     assert min(found.values()) > LEAST, found
 

@@ -9,13 +9,13 @@ import pytest
 from livenuts.compiler.x64 import x64
 from livenuts.kernel import random
 from livenuts.kernel.integrator import PhasePoint, energy, leapfrog
-from livenuts.kernel.metric import Diagonal, LowRank, Metric
+from livenuts.kernel.metric import Diagonal, LowRank, Metric, low_rank
 
 COVARIANCE = np.array([[2.0, 0.6, -0.3], [0.6, 1.0, 0.2], [-0.3, 0.2, 0.5]])
 VALUES, VECTORS = np.linalg.eigh(COVARIANCE)
-DENSE = LowRank(np.ones(3), VECTORS.T, VALUES, np.int64(3))
-# One direction of three, with scales of its own; the second row does not count.
-LOW_RANK = LowRank(np.array([0.5, 2.0, 1.3]), np.array([[0.6, 0.0, 0.8], [0, 0, 0]]), np.array([4.0, 1.0]), np.int64(1))
+DENSE = low_rank(np.ones(3), VECTORS.T, VALUES, 3)
+# One direction of three, with scales of its own, and room for another.
+LOW_RANK = low_rank(np.array([0.5, 2.0, 1.3]), np.array([[0.6, 0.0, 0.8]]), np.array([4.0]), 2)
 METRICS = [Diagonal(np.array([0.5, 2.0, 1.3])), DENSE, LOW_RANK]
 
 
@@ -24,7 +24,8 @@ def matrix(metric: Metric) -> np.ndarray:
     if isinstance(metric, Diagonal):
         return np.diag(metric.inverse_mass)
     assert isinstance(metric, LowRank)
-    inner = np.eye(3) + metric.directions.T @ np.diag(metric.variances - 1.0) @ metric.directions
+    directions, variances = np.concatenate(metric.directions), np.concatenate(metric.variances)
+    inner = np.eye(3) + directions.T @ np.diag(variances - 1.0) @ directions
     return np.diag(metric.scale) @ inner @ np.diag(metric.scale)
 
 
@@ -115,6 +116,20 @@ def test_without_directions_low_rank_is_diagonal() -> None:
     alone = Diagonal(LOW_RANK.scale**2)
     for name in ("velocity", "kinetic", "momentum"):
         np.testing.assert_allclose(getattr(none, name)(START[1]), getattr(alone, name)(START[1]), rtol=1e-14)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 8, 9, 30, 50])
+def test_blocks_of_rows_make_one_matrix(rank: int) -> None:
+    """50 rows in four blocks, `rank` of them filled."""
+    rng = np.random.default_rng(rank)
+    directions = np.linalg.qr(rng.normal(size=(50, 50)))[0][:rank]
+    scale, variances, vector = rng.uniform(0.5, 2.0, 50), rng.uniform(0.1, 9.0, rank), rng.normal(size=50)
+    metric = low_rank(scale, directions, variances, 50)
+    assert len(metric.directions) == 4
+    inner = np.eye(50) + directions.T @ np.diag(variances - 1.0) @ directions
+    inverse_mass = np.diag(scale) @ inner @ np.diag(scale)
+    np.testing.assert_allclose(metric.velocity(vector), inverse_mass @ vector, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(metric.kinetic(vector), 0.5 * vector @ inverse_mass @ vector, rtol=1e-12)
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -43,10 +43,12 @@ def test_lessons_fill_the_warm_up(num_warmup: int, warm: bool) -> None:
         assert inner[-3:] == [1720, 2580, 3870]
 
 
-def stretch(draws: np.ndarray, gradients: np.ndarray, *, log_densities: np.ndarray | None = None) -> Stretch:
+def stretch(
+    draws: np.ndarray, gradients: np.ndarray, *, log_densities: np.ndarray | None = None, steps: float = 7.0
+) -> Stretch:
     n = len(draws)
     lp = np.random.default_rng(n).normal(size=n) if log_densities is None else log_densities
-    return Stretch(draws, gradients, lp, np.full(n, 0.5), np.full(n, 0.8), np.ones(n, bool))
+    return Stretch(draws, gradients, lp, np.full(n, 0.5), np.full(n, 0.8), np.full(n, steps), np.ones(n, bool))
 
 
 def normal_draws(count: int, seed: int = 0, scale: Any = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -102,21 +104,35 @@ def test_a_warm_metric_is_kept_while_it_fits() -> None:
         assert (lesson.metric is None, lesson.step is not None) == (kept, kept)
 
 
-def test_directions_that_do_not_fit_fresh_draws_are_dropped() -> None:
-    """Learned from a strongly correlated batch, met by independent draws: "auto" drops them, "low_rank" does not."""
+@pytest.mark.parametrize(("saved", "kept"), [(0.3, True), (0.0, False), (-0.3, False)])
+def test_directions_stay_if_they_save_steps(saved: float, kept: bool) -> None:
+    """A correlated normal: "auto" has directions from draw 45 to 70, none to 100, and then what the steps say."""
     rng = np.random.default_rng(3)
-    correlated = rng.normal(size=(70, 3)) @ np.linalg.cholesky(0.98 * np.ones((3, 3)) + 0.02 * np.eye(3)).T
-    precision = np.linalg.inv(0.98 * np.ones((3, 3)) + 0.02 * np.eye(3))
-    # The second window still holds the first batch: the estimate alone would keep a direction.
-    fresh, fresh_gradients = normal_draws(9, scale=0.3)
-    for metric, rank in (("auto", 0), ("low_rank", 1)):
-        warmup = Warmup(metric, 3, 1000, 0.8, early_stop=True)
-        first = warmup.learn([stretch(correlated, -correlated @ precision)]).metric
-        assert first is not None
-        assert len(first.variances) >= 1
-        second = warmup.learn([stretch(fresh, fresh_gradients)]).metric
-        assert second is not None
-        assert (len(second.variances) > 0) == (rank > 0)
+    covariance = 0.98 * np.ones((3, 3)) + 0.02 * np.eye(3)
+    ranks, made = {}, 0
+    warmup = Warmup("auto", 3, 1000, 0.8, early_stop=False)
+    while made < 150:
+        count, made = warmup.until - made, warmup.until
+        draws = rng.multivariate_normal(np.zeros(3), covariance, size=count)
+        steps = 10.0 * (1.0 - saved) if ranks.get(made - count, 0) else 10.0
+        lesson = warmup.learn([stretch(draws, -draws @ np.linalg.inv(covariance), steps=steps)])
+        assert lesson.metric is not None
+        ranks[made] = len(lesson.metric.variances)
+    assert [due for due, rank in ranks.items() if rank] == ([45, 100, 150] if kept else [45])
+
+
+def test_directions_are_not_left_on_trial() -> None:
+    """Too short a warm-up to judge them begins no trial."""
+    rng = np.random.default_rng(3)
+    draws = rng.multivariate_normal(np.zeros(3), 0.98 * np.ones((3, 3)) + 0.02 * np.eye(3), size=60)
+    gradients = -draws @ np.linalg.inv(0.98 * np.ones((3, 3)) + 0.02 * np.eye(3))
+    for num_warmup, tried in ((100, False), (150, True)):
+        warmup = Warmup("auto", 3, num_warmup, 0.8, early_stop=False)
+        while warmup.until < 45:
+            warmup.learn([stretch(draws[:10], gradients[:10])])
+        lesson = warmup.learn([stretch(draws, gradients)])
+        assert lesson.metric is not None
+        assert (len(lesson.metric.variances) > 0) == tried
 
 
 # -- dual averaging ----------------------------------------------------------------------------------------------------

@@ -26,11 +26,15 @@ _GOOD_MISFIT = 0.2
 _GOOD_RHAT, _GOOD_WORST_RHAT = 1.1, 1.2
 # A warm start's metric is kept unless another fits this much better on draws that it has not seen.
 _WARM_LESSON = 50
-# Directions whose variance is beyond this factor are worth their cost in every step.
+# Directions whose variance is beyond this factor may be worth their cost in every step.
 _CUTOFF = 2.0
 MOST_DIRECTIONS = 32
 # Fewer draws than this have no directions worth knowing.
 _FEWEST_FOR_DIRECTIONS = 10
+# "auto" tries directions for the stretch after either of these lessons, goes without them for the next one, and keeps
+# them if they saved this share of the leapfrog steps.
+_TRIALS = (45, 225)
+_WORTH_SAVING = 0.1
 
 
 class Stretch(NamedTuple):
@@ -46,6 +50,8 @@ class Stretch(NamedTuple):
     """(n,)"""
     acceptance_rates: np.ndarray
     """(n,)"""
+    num_steps: np.ndarray
+    """(n,): leapfrog steps."""
     usable: np.ndarray
     """(n,): whether the draw may teach the metric; one that a divergence threw back may not."""
 
@@ -84,6 +90,9 @@ class Warmup:
         self._current = start
         self._lessons = lessons(num_warmup, warm=self._warm)
         self._taken = 0
+        self._with_directions = metric != "auto" or (start is not None and start.variances.size > 0)
+        self._trial: list[float] | None = None
+        """While directions are on trial: mean leapfrog steps with them, once known."""
         self._window: list[list[Stretch]] = []
         """Of each stretch in the window, what every chain drew."""
 
@@ -112,8 +121,9 @@ class Warmup:
         draws, gradients = self._pooled("draws"), self._pooled("gradients")
         if len(draws) < 2:
             return Lesson(None, False, None)
-        new = self._estimate(stretches, draws, gradients)
-        if self._early_stop and self._is_good(due, new, draws, gradients):
+        self._judge(due, stretches)
+        new = self._estimate(draws, gradients)
+        if self._early_stop and self._trial is None and self._is_good(due, new, draws, gradients):
             return Lesson(None, False, self._settle(stretches))
         if self._warm and self._is_still_good(draws, gradients):
             return Lesson(None, False, None)
@@ -121,23 +131,27 @@ class Warmup:
         self._current = new
         return Lesson(new, first, None)
 
+    def _judge(self, due: int, stretches: list[Stretch]) -> None:
+        """Begin, go on with, or end the trial of directions."""
+        steps = float(np.mean(np.concatenate([one.num_steps for one in stretches])))
+        if self._trial is None:
+            enough = self._taken + 1 < len(self._lessons) - 1
+            if not self._with_directions and due in _TRIALS and enough:
+                self._trial, self._with_directions = [], True
+        elif not self._trial:
+            self._trial, self._with_directions = [steps], False
+        else:
+            self._with_directions = self._trial[0] < (1.0 - _WORTH_SAVING) * steps
+            self._trial = None
+
     def _pooled(self, field: str) -> np.ndarray:
         parts = [getattr(one, field)[one.usable] for part in self._window for one in part]
         return np.concatenate(parts)
 
-    def _estimate(self, stretches: list[Stretch], draws: np.ndarray, gradients: np.ndarray) -> Estimate:
+    def _estimate(self, draws: np.ndarray, gradients: np.ndarray) -> Estimate:
         fallback = np.ones(draws.shape[1]) if self._current is None else self._current.scale
-        most = self._most if len(draws) >= _FEWEST_FOR_DIRECTIONS else 0
-        new = estimate(draws, gradients, most, self._cutoff, fallback)
-        if self._metric != "auto" or self._current is None or not self._current.variances.size:
-            return new
-        # Directions have to earn their place on draws that they have not seen.
-        fresh = [(one.draws[one.usable], one.gradients[one.usable]) for one in stretches]
-        fresh_draws, fresh_gradients = (np.concatenate(parts) for parts in zip(*fresh, strict=True))
-        if len(fresh_draws) < 2:
-            return new
-        alone = misfit(fresh_draws, fresh_gradients, self._current.diagonal())
-        return new.diagonal() if alone < misfit(fresh_draws, fresh_gradients, self._current) else new
+        most = self._most if self._with_directions and len(draws) >= _FEWEST_FOR_DIRECTIONS else 0
+        return estimate(draws, gradients, most, self._cutoff, fallback)
 
     def _is_good(self, due: int, new: Estimate, draws: np.ndarray, gradients: np.ndarray) -> bool:
         if self._current is None or (due < _FEWEST and not self._warm):
@@ -162,7 +176,7 @@ class Warmup:
             misfit(
                 draws[seen],
                 gradients[seen],
-                estimate(draws[own], gradients[own], self._most, self._cutoff, self._current.scale),
+                self._estimate(draws[own], gradients[own]),
             )
             for own, seen in (halves, halves[::-1])
         ]

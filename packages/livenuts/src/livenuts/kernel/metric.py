@@ -5,15 +5,15 @@ energy is p' M^-1 p / 2 and the velocity M^-1 p.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-# With fewer rows than this a product is over before a choice would pay.
-_WORTH_DIVIDING = 16
+# Rows of a block of directions, and how many blocks there are at most.
+_BLOCK, _MOST_BLOCKS = 8, 4
 
 
 class Metric(Protocol):
@@ -47,14 +47,15 @@ class Diagonal(NamedTuple):
 class LowRank(NamedTuple):
     """A diagonal metric with other scales along a few directions: M^-1 = S (I + V' (L - I) V) S.
 
-    S is diagonal with `scale` (dimension,); the rows of `directions` (most, dimension) are orthonormal and have the
-    variances L = `variances` (most,) after scaling by S. Only the first `rank` rows count. With rank = dimension it
-    is a dense metric.
+    S is diagonal with `scale` (dimension,); the rows of `directions` are orthonormal and have the variances L of
+    `variances` after scaling by S. Both come in blocks of rows, (rows, dimension) and (rows,), of which a product
+    touches as many as hold the first `rank` rows; the other rows have variance 1. With rank = dimension it is a dense
+    metric.
     """
 
     scale: Any
-    directions: Any
-    variances: Any
+    directions: tuple[Any, ...]
+    variances: tuple[Any, ...]
     rank: Any
 
     def velocity(self, momentum: jax.Array) -> jax.Array:
@@ -63,25 +64,34 @@ class LowRank(NamedTuple):
     def kinetic(self, momentum: jax.Array) -> jax.Array:
         scaled = self.scale * momentum
 
-        def along(rows: int) -> jax.Array:
-            parts = self.directions[:rows] @ scaled
-            return jnp.vdot(parts, (self.variances[:rows] - 1.0) * parts)
+        def add(total: jax.Array, rows: jax.Array, variances: jax.Array) -> jax.Array:
+            parts = rows @ scaled
+            return total + jnp.vdot(parts, (variances - 1.0) * parts)
 
-        return 0.5 * (jnp.vdot(scaled, scaled) + self._by_rank(along, jnp.float64(0.0)))
+        return 0.5 * self._over_blocks(add, jnp.vdot(scaled, scaled), self.variances)
 
     def momentum(self, standard_normal: jax.Array) -> jax.Array:
-        return self._stretched(standard_normal, 1.0 / jnp.sqrt(self.variances)) / self.scale
+        return self._stretched(standard_normal, tuple(1.0 / jnp.sqrt(block) for block in self.variances)) / self.scale
 
-    def _stretched(self, vector: jax.Array, factors: jax.Array) -> jax.Array:
-        def stretch(rows: int) -> jax.Array:
-            directions = self.directions[:rows]
-            return vector + ((factors[:rows] - 1.0) * (directions @ vector)) @ directions
+    def _stretched(self, vector: jax.Array, factors: tuple[Any, ...]) -> jax.Array:
+        def add(total: jax.Array, rows: jax.Array, factors: jax.Array) -> jax.Array:
+            return total + ((factors - 1.0) * (rows @ vector)) @ rows
 
-        return self._by_rank(stretch, vector)
+        return self._over_blocks(add, vector, factors)
 
-    def _by_rank(self, some: Callable[[int], jax.Array], none: jax.Array) -> jax.Array:
-        """What `some` makes of at least the first `rank` rows: a quarter of them, a half, or all; of none, `none`."""
-        most = self.variances.shape[0]
-        sizes = sorted({-(-most // 4), -(-most // 2), most}) if most >= _WORTH_DIVIDING else [most]
-        index = sum(jnp.asarray(self.rank > size).astype(jnp.int32) for size in [0, *sizes[:-1]])
-        return lax.switch(index, [lambda: none, *(partial(some, size) for size in sizes)])
+    def _over_blocks(self, add: Callable[..., jax.Array], start: jax.Array, factors: tuple[Any, ...]) -> jax.Array:
+        total, row = start, 0
+        for rows, block in zip(self.directions, factors, strict=True):
+            total = lax.cond(self.rank > row, add, lambda total, *_: total, total, rows, block)
+            row += rows.shape[0]
+        return total
+
+
+def low_rank(scale: np.ndarray, directions: np.ndarray, variances: np.ndarray, most: int) -> LowRank:
+    """The metric, in NumPy, of directions (rank, dimension) and variances (rank,), with room for `most`."""
+    rank, dimension = directions.shape
+    rows, factors = np.zeros((most, dimension)), np.ones(most)
+    rows[:rank], factors[:rank] = directions, variances
+    height = max(_BLOCK, -(-most // _MOST_BLOCKS))
+    edges = range(height, most, height)
+    return LowRank(scale, tuple(np.split(rows, edges)), tuple(np.split(factors, edges)), np.int64(rank))

@@ -14,7 +14,7 @@ from livenuts.adaptation import dual_averaging
 from livenuts.adaptation.fisher import Estimate
 from livenuts.adaptation.warmup import Lesson, Stretch, Warmup
 from livenuts.compiler.target import Bound
-from livenuts.kernel.metric import Diagonal, LowRank, Metric
+from livenuts.kernel.metric import Diagonal, Metric, low_rank
 from livenuts.messages import Sink
 from livenuts.runtime.iteration import DRAW, SEARCH, STATISTICS, Chain, Controls, new_chain
 from livenuts.runtime.program import Program
@@ -35,10 +35,7 @@ def make_metric(estimate: Estimate, most: int) -> Metric:
     """The kernel's metric, in NumPy, with room for `most` directions."""
     if most == 0:
         return Diagonal(estimate.scale**2)
-    rank, dimension = estimate.directions.shape
-    directions, variances = np.zeros((most, dimension)), np.ones(most)
-    directions[:rank], variances[:rank] = estimate.directions, estimate.variances
-    return LowRank(estimate.scale, directions, variances, np.int64(rank))
+    return low_rank(estimate.scale, estimate.directions, estimate.variances, most)
 
 
 def read_metric(metric: Any) -> Estimate:
@@ -47,7 +44,8 @@ def read_metric(metric: Any) -> Estimate:
         scale = np.sqrt(np.asarray(metric.inverse_mass))
         return Estimate(scale, np.empty((0, scale.shape[0])), np.empty(0))
     rank = int(metric.rank)
-    return Estimate(*(np.array(part) for part in (metric.scale, metric.directions[:rank], metric.variances[:rank])))
+    directions, variances = np.concatenate(metric.directions), np.concatenate(metric.variances)
+    return Estimate(np.array(metric.scale), directions[:rank], variances[:rank])
 
 
 def no_metric(dimension: int) -> Estimate:
@@ -224,7 +222,7 @@ class ChainRun:
         if warm:
             usable = (column["diverging"] == 0.0) | (np.abs(column["index_in_trajectory"]) > _FAR_ENOUGH)
             draws, gradients = (np.asarray(part)[:count].copy() for part in (buffers.positions, buffers.gradients))
-            taught = (column["lp"], column["step_size"], column["acceptance_rate"])
+            taught = (column["lp"], column["step_size"], column["acceptance_rate"], column["n_steps"])
             self._stretch.append(Stretch(draws, gradients, *taught, usable))
         else:
             self.divergences += int(column["diverging"].sum())
