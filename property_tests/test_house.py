@@ -1,6 +1,7 @@
 """The laws of the house that hold for the sources: who imports whom, which way the layers point, no pickle."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,13 @@ def test_layers_point_one_way(package: str) -> None:
         for path in (SOURCES[package] / layer).rglob("*.py"):
             used = {name.split(".")[1] for name in imports(path) if name.startswith(f"{package}.")}
             assert used & set(LAYERS[package]) <= {layer, *BEFORE[package][layer]}, path
+
+
+@pytest.mark.parametrize("package", sorted(ENGINES & SOURCES.keys()))
+def test_the_task_loop_can_be_vendored(package: str) -> None:
+    """It needs nothing but the standard library, so that the other engines can hold the same bytes."""
+    for path in SOURCES[package].rglob("tasks.py"):
+        assert {name.split(".")[0] for name in imports(path)} <= sys.stdlib_module_names, path
 
 
 def serializers(path: Path) -> set[str]:
