@@ -154,34 +154,40 @@ class Model:
         ]
         return {"format": "livenuts.model/1", "name": self.name, "nodes": nodes}
 
+    def skeleton(self) -> dict[str, Any]:
+        """Everything but the values of data and observations, as plain JSON values."""
+        dims = {name: list(dims) for name, dims in sorted(self.data_dims.items())}
+        return self.structure() | {"coords": self.coords, "data_dims": dims}
+
+    @classmethod
+    def from_skeleton(cls, whole: Mapping[str, Any], values: Mapping[str, np.ndarray]) -> Model:
+        """The model with this `skeleton` and these `values`."""
+        if whole["format"] != "livenuts.model/1":
+            raise ValueError(f"format {whole['format']!r}")
+        model = cls(whole["name"], coords=whole["coords"])
+        observed = {node["name"] for node in whole["nodes"] if node["kind"] == "obs"}
+        for name, value in values.items():
+            if name not in observed:
+                model.data(name, value, dims=whole["data_dims"].get(name))
+        for node in whole["nodes"]:
+            model._add(node["kind"], node["name"], decode(node["content"]), node["shape"], node["dims"], values)
+        return model
+
     def to_json(self) -> str:
         """The whole model, data included, as a JSON text."""
-        whole = self.structure()
-        whole["coords"] = self.coords
-        whole["data"] = {name: encode(Constant(value)) for name, value in sorted(self.values.items())}
-        whole["data_dims"] = {name: list(dims) for name, dims in sorted(self.data_dims.items())}
-        return json.dumps(whole, allow_nan=True)
+        data = {name: encode(Constant(value)) for name, value in sorted(self.values.items())}
+        return json.dumps(self.skeleton() | {"data": data}, allow_nan=True)
 
     @classmethod
     def from_json(cls, text: str) -> Model:
         """The model that `to_json` wrote; anything else is a ValueError. Nothing in the text is ever executed."""
         try:
             whole = json.loads(text)
-            if whole["format"] != "livenuts.model/1":
-                raise ValueError(f"format {whole['format']!r}")
-            model = cls(whole["name"], coords=whole["coords"])
-            values = {name: decode(value).value for name, value in whole["data"].items()}
-            observed = {node["name"] for node in whole["nodes"] if node["kind"] == "obs"}
-            for name, value in values.items():
-                if name not in observed:
-                    model.data(name, value, dims=whole["data_dims"].get(name))
-            for node in whole["nodes"]:
-                model._add(node["kind"], node["name"], decode(node["content"]), node["shape"], node["dims"], values)
+            return cls.from_skeleton(whole, {name: decode(value).value for name, value in whole["data"].items()})
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a livenuts model: {error}") from error
-        return model
 
-    def _add(self, kind: str, name: str, content: Any, shape: Any, dims: Any, values: dict[str, np.ndarray]) -> None:
+    def _add(self, kind: str, name: str, content: Any, shape: Any, dims: Any, values: Mapping[str, np.ndarray]) -> None:
         """Add a statement that was read, through the door that it came in by when it was written."""
         if kind == "rv":
             self.rv(name, content, shape=shape, dims=dims)
