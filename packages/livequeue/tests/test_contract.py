@@ -350,6 +350,7 @@ def test_runs_are_listed_oldest_first_and_deleted(queue: Queue) -> None:
         time.sleep(0.002)
     assert queue.runs() == ["b", "a", "c"]
     publish(queue, "b", end())
+    publish(queue, "a", {"type": "demo.failure/1", "part": "run", "seq": 1, "recovered": True})
     publish(queue, "c", {"type": "demo.failure/1", "part": "run", "seq": 1})
     info = queue.info("b")
     assert (info.run, info.label, info.ended, info.status) == ("b", "label of b", True, "ended")

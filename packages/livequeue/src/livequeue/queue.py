@@ -195,7 +195,8 @@ class Queue:
                 kind = str(message["type"])
                 label = label or str(message.get("label") or message.get("model") or kind)
                 ended = is_end(kind)
-                status = str(message.get("status") or "ended") if ended else "failed" if is_failure(kind) else "running"
+                failed = is_failure(kind) and not message.get("recovered")
+                status = str(message.get("status") or "ended") if ended else "failed" if failed else status
         return RunInfo(run, created, label, self._ask(lambda store: store.lengths(run)), ended, status)
 
     def length(self, run: str) -> int:
