@@ -110,7 +110,7 @@ def test_messages_are_as_declared() -> None:
         assert len(listener.part(f"chain-{chain}")) == 40
         assert len(listener.part(f"chain-{chain}/warmup")) == 60
     stats = listener.part("chain-0")[3]["stats"]
-    names = "lp energy acceptance_rate step_size n_steps tree_depth diverging index_in_trajectory"
+    names = "lp energy acceptance_rate step_size n_steps tree_depth diverging index_in_trajectory recovered"
     assert set(stats) == set(names.split())
     kinds = {name: type(value) for name, value in stats.items()}
     assert kinds["diverging"] is bool

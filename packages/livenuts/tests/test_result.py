@@ -53,7 +53,7 @@ def test_shapes_and_types(result: ln.Result) -> None:
     assert shapes == {"mu": (4, 300), "v": (4, 300, 3), "w": (4, 300, 2, 2), "twice": (4, 300, 3)}
     assert {name: values.dtype.kind for name, values in result.stats.items()} == {
         "lp": "f", "energy": "f", "acceptance_rate": "f", "step_size": "f", "n_steps": "i", "tree_depth": "i",
-        "diverging": "b", "index_in_trajectory": "i", "reached_max_treedepth": "b",
+        "diverging": "b", "index_in_trajectory": "i", "recovered": "b", "reached_max_treedepth": "b",
     }  # fmt: skip
     assert all(values.shape == (4, 300) for values in result.stats.values())
     assert set(result.timings) == {"compile", "warmup", "sampling"}

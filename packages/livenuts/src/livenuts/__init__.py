@@ -17,7 +17,10 @@ from livenuts.model.expressions import ref
 from livenuts.model.function import det, factor, model, obs, rv
 from livenuts.model.wrapped import from_logdensity, from_numpyro
 from livenuts.result import Result
-from livenuts.runtime.sampling import sample, stream
+from livenuts.runtime.checkpoint import CheckpointError
+from livenuts.runtime.recovery import DensityError
+from livenuts.runtime.sampling import extend, resume, sample
+from livenuts.runtime.stream import stream
 from livenuts.tuning import Tuning
 
 __version__ = "0.1.0"
@@ -25,11 +28,14 @@ __version__ = "0.1.0"
 load = Result.load
 
 __all__ = [
+    "CheckpointError",
+    "DensityError",
     "Model",
     "Result",
     "Tuning",
     "det",
     "dist",
+    "extend",
     "factor",
     "from_logdensity",
     "from_numpyro",
@@ -37,6 +43,7 @@ __all__ = [
     "model",
     "obs",
     "ref",
+    "resume",
     "rv",
     "sample",
     "stream",

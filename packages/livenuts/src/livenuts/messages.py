@@ -38,7 +38,7 @@ class Draw(TypedDict):
     values: dict[str, Any]
     """Constrained values by variable: a float, or an array of the variable's shape."""
     stats: dict[str, Any]
-    """lp, energy, acceptance_rate, step_size, n_steps, tree_depth, diverging, index_in_trajectory."""
+    """lp, energy, acceptance_rate, step_size, n_steps, tree_depth, diverging, index_in_trajectory, recovered."""
 
 
 class Warmup(Draw):
@@ -73,12 +73,17 @@ class End(TypedDict):
 
 
 class Failure(TypedDict):
-    """`nuts.failure/1` on part `run`: what went wrong, before the end."""
+    """`nuts.failure/1` on part `run`: what went wrong in a transition that was rejected, or before the end."""
 
     type: str
     part: str
     seq: int
     error: str
+    recovered: bool
+    """Whether the run went on."""
+    chain: int | None
+    iteration: int | None
+    """The chain's iteration, counted from the start of warm-up, if the run went on."""
 
 
 TYPES: dict[str, type] = {

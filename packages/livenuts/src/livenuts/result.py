@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from livenuts.compiler.portable import to_plain
 from livenuts.diagnostics import Summary, import_pandas, scalar_names, summarize
+from livenuts.runtime.checkpoint import decode, encode
 from livenuts.tuning import Tuning
 
-_FORMAT = "livenuts.result/1"
+_FORMAT = "livenuts.result/2"
+
+
+@dataclass(frozen=True, eq=False)
+class Continuation:
+    """What `ln.extend` goes on from."""
+
+    state: dict[str, Any]
+    """Of the chains, as plain data."""
+    warm_start: bool
+    model: Any
+    """The model that was sampled; as plain data, or None, in a result that was loaded."""
+    digest: Callable[[], str]
+    """Of the model and its data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +40,7 @@ class Result:
     """Constrained draws by variable, each (chain, draw, *shape)."""
     stats: dict[str, np.ndarray]
     """Sampler statistics by name, each (chain, draw): lp, energy, acceptance_rate, step_size, n_steps, tree_depth,
-    diverging, index_in_trajectory, reached_max_treedepth."""
+    diverging, index_in_trajectory, recovered, reached_max_treedepth."""
     timings: dict[str, float]
     """Seconds: "compile", and the slowest chain's "warmup" and "sampling"."""
     tuning: Tuning
@@ -39,6 +54,8 @@ class Result:
     dims: dict[str, tuple[str, ...]] = field(default_factory=dict)
     coords: dict[str, list[Any]] = field(default_factory=dict)
     observed: dict[str, np.ndarray] = field(default_factory=dict)
+    continuation: Continuation | None = field(default=None, repr=False)
+    """What `ln.extend` goes on from."""
 
     @property
     def num_chains(self) -> int:
@@ -164,6 +181,8 @@ class Result:
             for group, members in (("draws", self.draws), ("stats", self.stats), ("observed", self.observed))
             for name, values in members.items()
         }
+        if self.continuation is not None:
+            arrays["continuation"] = np.frombuffer(self._continuation_as_bytes(), np.uint8)
         whole["arrays"] = list(arrays)
         destination = Path(path)
         partial = destination.with_name(destination.name + ".partial")
@@ -174,6 +193,17 @@ class Result:
             partial.replace(destination)
         finally:
             partial.unlink(missing_ok=True)
+
+    def _continuation_as_bytes(self) -> bytes:
+        assert self.continuation is not None
+        model = self.continuation.model
+        try:
+            model = model if model is None or isinstance(model, dict) else to_plain(model)
+            encode(model)
+        except TypeError:  # it has no import path: extend will ask for it
+            model = None
+        kept = self.continuation
+        return encode({"state": kept.state, "warm_start": kept.warm_start, "model": model, "digest": kept.digest()})
 
     @classmethod
     def load(cls, path: str | Path) -> Result:
@@ -197,6 +227,10 @@ class Result:
                 group, _, name = entry.partition("/")
                 if group in groups:
                     groups[group][name] = archive[entry]
+            if "continuation" in archive.files:
+                kept = decode(archive["continuation"].tobytes())
+                digest = kept.pop("digest")
+                whole["continuation"] = Continuation(digest=lambda: digest, **kept)
         whole["tuning"] = Tuning.from_json(whole["tuning"])
         whole["dims"] = {name: tuple(dims) for name, dims in whole["dims"].items()}
         fields: dict[str, Any] = whole | groups

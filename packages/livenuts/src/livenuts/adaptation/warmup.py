@@ -7,7 +7,7 @@ over: the draws made with the metric in use also say which step size it wants. O
 warm-up or more, keeps the metric and settles the step size.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -143,6 +143,26 @@ class Warmup:
         else:
             self._with_directions = self._trial[0] < (1.0 - _WORTH_SAVING) * steps
             self._trial = None
+
+    def state(self) -> dict[str, Any]:
+        """What was learned so far, as plain data."""
+        return {
+            "lessons": list(self._lessons),
+            "taken": self._taken,
+            "warm": self._warm,
+            "with_directions": self._with_directions,
+            "trial": None if self._trial is None else list(self._trial),
+            "current": None if self._current is None else list(self._current),
+            "window": [[list(stretch) for stretch in part] for part in self._window],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._lessons, self._taken, self._warm = list(state["lessons"]), state["taken"], state["warm"]
+        self._with_directions = state["with_directions"]
+        self._trial = None if state["trial"] is None else list(state["trial"])
+        self._current = None if state["current"] is None else Estimate(*state["current"])
+        self._window = [[Stretch(*stretch) for stretch in part] for part in state["window"]]
 
     def _pooled(self, field: str) -> np.ndarray:
         parts = [getattr(one, field)[one.usable] for part in self._window for one in part]

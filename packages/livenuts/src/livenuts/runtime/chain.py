@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,10 +14,11 @@ from livenuts.adaptation import dual_averaging
 from livenuts.adaptation.fisher import Estimate
 from livenuts.adaptation.warmup import Lesson, Stretch, Warmup
 from livenuts.compiler.target import Bound
-from livenuts.kernel.metric import Diagonal, Metric, low_rank
+from livenuts.kernel.metric import Metric
 from livenuts.messages import Sink
-from livenuts.runtime.iteration import DRAW, SEARCH, STATISTICS, Chain, Controls, new_chain
-from livenuts.runtime.program import Program
+from livenuts.runtime.compiled import Compiled, make_metric, no_metric
+from livenuts.runtime.iteration import DRAW, SEARCH, Chain, Controls, new_chain
+from livenuts.runtime.recovery import MOST_FAILURES, RECORDED, DensityError, Recovery, rejected, words
 from livenuts.runtime.settings import Settings, chain_key, start_generator
 from livenuts.tuning import Tuning
 
@@ -27,45 +28,22 @@ _FIRST_CHUNK = 50
 _START_TRIES = 100
 # A divergence teaches the metric only if the draw got away from the old one.
 _FAR_ENOUGH = 4
-
 _INTEGERS = ("n_steps", "tree_depth", "index_in_trajectory")
-
-
-def make_metric(estimate: Estimate, most: int) -> Metric:
-    """The kernel's metric, in NumPy, with room for `most` directions."""
-    if most == 0:
-        return Diagonal(estimate.scale**2)
-    return low_rank(estimate.scale, estimate.directions, estimate.variances, most)
-
-
-def read_metric(metric: Any) -> Estimate:
-    """The estimate that a metric was made of."""
-    if isinstance(metric, Diagonal):
-        scale = np.sqrt(np.asarray(metric.inverse_mass))
-        return Estimate(scale, np.empty((0, scale.shape[0])), np.empty(0))
-    rank = int(metric.rank)
-    directions, variances = np.concatenate(metric.directions), np.concatenate(metric.variances)
-    return Estimate(np.array(metric.scale), directions[:rank], variances[:rank])
-
-
-def no_metric(dimension: int) -> Estimate:
-    """The unit metric."""
-    return Estimate(np.ones(dimension), np.empty((0, dimension)), np.empty(0))
 
 
 class StartError(ValueError):
     """No starting position with a finite log density and gradient was found."""
 
 
-@dataclass
-class Compiled:
-    """What the chains of a run share: compiled code, and how fast it turned out to be."""
+class Drawn(NamedTuple):
+    """What one chunk made; rows beyond those of `rows` mean nothing."""
 
-    program: Program
-    constrain: Callable[..., dict[str, jax.Array]]
-    most_directions: int
-    seconds_per_draw: float | None = None
-    """The size of the next run's first chunk; it has no bearing on the draws."""
+    packed: tuple[Any, Any]
+    positions: Any
+    gradients: Any
+    rows: np.ndarray
+    """(draw, column of RECORDED)"""
+    error: DensityError | None = None
 
 
 @dataclass
@@ -90,6 +68,13 @@ class ChainRun:
     leapfrogs: int = 0
     latest: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: {"warmup": 0.0, "sampling": 0.0})
+    recoveries: list[Recovery] = field(default_factory=list)
+    failures: int = 0
+    """Failures of the log density's host code in a row."""
+    noted: dict[str, Any] = field(default_factory=dict)
+    """The chain's state after its last chunk, as `restore` takes it; replaced, never changed."""
+    learned: dict[str, Any] | None = None
+    """What the chain's group had learned at its last lesson, while warm-up lasts."""
     _stretch: list[Stretch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -125,7 +110,7 @@ class ChainRun:
                     chain = chain._replace(metric=self._metric(first))
                 self._pack(chain)
                 return
-        reasons = "; ".join(target.suspects(data, position)) or "the log density is not finite"
+        reasons = self._suspects(position) or "the log density is not finite"
         tries = "the starting position" if fixed else f"any of {_START_TRIES} random starting positions"
         raise StartError(
             f"chain {self.index}: no finite log density and gradient at {tries}: {reasons}. "
@@ -137,7 +122,7 @@ class ChainRun:
         source = self.index % len(tuning.step_size)
         chain = self._evaluated(tuning.positions[source], tuning.metrics()[source])
         if chain is None:
-            reasons = "; ".join(self.bound.target.suspects(self.bound.data, tuning.positions[source]))
+            reasons = self._suspects(tuning.positions[source])
             raise StartError(f"chain {self.index}: warm_start's position does not fit this model or data: {reasons}")
         averaging = dual_averaging.resume(np.log(tuning.step_size[source]))
         self._pack(chain._replace(averaging=averaging, mode=np.int64(DRAW)))
@@ -145,10 +130,21 @@ class ChainRun:
     def _evaluated(self, position: np.ndarray, metric: Estimate) -> Chain | None:
         """A chain that knows density and gradient at `position`; None where they are not finite."""
         fresh = new_chain(position, self._metric(metric))
-        matrix, vector, _ = self._step(self.compiled.program.pack(fresh), until=0)
-        chain = self.compiled.program.unpack(np.asarray(matrix), np.asarray(vector))
+        try:
+            matrix, vector, _ = self._step(self.compiled.program.pack(fresh), until=0)
+            chain = self.compiled.program.unpack(np.asarray(matrix), np.asarray(vector))
+        except jax.errors.JaxRuntimeError:
+            if self.compiled.calls_host:
+                return None
+            raise
         finite = np.isfinite(chain.state.log_density) and np.isfinite(chain.state.gradient).all()
         return chain if finite else None
+
+    def _suspects(self, position: np.ndarray) -> str:
+        try:
+            return "; ".join(self.bound.target.suspects(self.bound.data, position))
+        except jax.errors.JaxRuntimeError as error:
+            return words(error)
 
     def _metric(self, estimate: Estimate) -> Metric:
         return make_metric(estimate, self.compiled.most_directions)
@@ -158,9 +154,12 @@ class ChainRun:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    def _step(self, packed: tuple[Any, Any], until: int) -> tuple[Any, Any, Any]:
+    def _step(
+        self, packed: tuple[Any, Any], until: int, until_iteration: int = np.iinfo(np.int64).max
+    ) -> tuple[Any, Any, Any]:
         controls = Controls(
             until=np.int64(until),
+            until_iteration=np.int64(until_iteration),
             adapting=np.bool_(self.warmed is None),
             max_depth=np.int64(self.settings.max_tree_depth),
             target_accept=np.float64(self.settings.target_accept),
@@ -191,10 +190,15 @@ class ChainRun:
     def take_stretch(self) -> Stretch:
         """What was drawn since the last call, in warm-up."""
         taken, self._stretch = self._stretch, []
-        return Stretch(*(np.concatenate(parts) for parts in zip(*taken, strict=True)))
+        stretch = Stretch(*(np.concatenate(parts) for parts in zip(*taken, strict=True)))
+        if len(stretch.steps):
+            return stretch
+        # Every transition failed: the step size is to stay.
+        step = np.exp(self.final_state().averaging.log_step)
+        return stretch._replace(steps=np.array([step]), acceptance_rates=np.zeros(1), num_steps=np.zeros(1))
 
-    def learn(self, lesson: Lesson) -> None:
-        """Go on as warm-up says."""
+    def learn(self, lesson: Lesson, learned: dict[str, Any] | None) -> None:
+        """Go on as warm-up says; `learned` is its state, if it goes on."""
         chain = self.final_state()
         if lesson.metric is not None:
             chain = chain._replace(metric=self._metric(lesson.metric))
@@ -204,39 +208,98 @@ class ChainRun:
             step = np.float64(np.log(lesson.step))
             chain = chain._replace(averaging=chain.averaging._replace(log_step=step))
             self.warmed = self.made
+        self.learned = learned
         self._pack(chain)
+        self.note()
 
     def _chunk(self, count: int) -> None:
         first, warm = self.made, self.warmed is None
-        matrix, vector, buffers = self._step(self.packed, until=first + count)
+        drawn = self._draw(count)
+        rows, count = drawn.rows, len(drawn.rows)
         values: dict[str, np.ndarray] = {}
         if self.sink is not None or not warm:
-            constrained = self.compiled.constrain(self.bound.data, buffers.positions, np.int64(count))
+            constrained = self.compiled.constrain(self.bound.data, drawn.positions, np.int64(count))
             values = {name: np.asarray(constrained[name])[:count].copy() for name in self.draws}
-        rows = np.asarray(buffers.statistics)[:count].copy()
-        self.packed = (matrix, vector)
+        self.packed = drawn.packed
         self.made = first + count
-        column = dict(zip(STATISTICS, rows.T, strict=True))
-        self.leapfrogs += int(column["n_steps"].sum())
-        self.latest = dict(zip(STATISTICS, rows[-1].tolist(), strict=True))
-        if warm:
-            usable = (column["diverging"] == 0.0) | (np.abs(column["index_in_trajectory"]) > _FAR_ENOUGH)
-            draws, gradients = (np.asarray(part)[:count].copy() for part in (buffers.positions, buffers.gradients))
-            taught = (column["lp"], column["step_size"], column["acceptance_rate"], column["n_steps"])
-            self._stretch.append(Stretch(draws, gradients, *taught, usable))
-        else:
-            self.divergences += int(column["diverging"].sum())
-            self.statistics.append(rows)
-            for name, block in values.items():
-                self.draws[name].append(block)
+        if count:
+            column = dict(zip(RECORDED, rows.T, strict=True))
+            self.leapfrogs += int(column["n_steps"].sum())
+            self.latest = dict(zip(RECORDED, rows[-1].tolist(), strict=True))
+            if warm:
+                self._stretch.append(_stretch(drawn, column))
+            else:
+                self.divergences += int(column["diverging"].sum())
+                self.statistics.append(rows)
+                for name, block in values.items():
+                    self.draws[name].append(block)
+        self.note()
         if self.sink is not None:
-            self._send(values, rows, first, warm)
+            self._send(values, rows, first if self.warmed is None else first - self.warmed, warm)
+        if drawn.error is not None:
+            raise drawn.error
 
-    def _send(self, values: dict[str, np.ndarray], rows: np.ndarray, first: int, warm: bool) -> None:
+    def _draw(self, count: int) -> Drawn:
+        """So many draws in one call; one by one where host code in the log density fails."""
+        try:
+            matrix, vector, buffers = self._step(self.packed, until=self.made + count)
+            statistics = np.asarray(buffers.statistics)[:count]
+        except jax.errors.JaxRuntimeError:
+            if not self.compiled.calls_host:
+                raise
+            return self._draw_singly(count)
+        self.failures = 0
+        rows = np.column_stack([statistics, np.zeros(count)])
+        return Drawn((matrix, vector), buffers.positions, buffers.gradients, rows)
+
+    def _draw_singly(self, count: int) -> Drawn:
+        """Draw iteration by iteration; where one fails the chain stays, and nothing is learned from it."""
+        program = self.compiled.program
+        positions, gradients = np.zeros((2, program.rows, program.dimension))
+        packed, rows, error = self.packed, np.zeros((count, len(RECORDED))), None
+        row = 0
+        while row < count and error is None:
+            before = program.unpack(*map(np.asarray, packed))
+            try:
+                matrix, vector, buffers = self._step(packed, self.made + row + 1, int(before.iteration) + 1)
+                after, statistics = (
+                    program.unpack(np.asarray(matrix), np.asarray(vector)),
+                    np.asarray(buffers.statistics),
+                )
+                self.failures = 0
+                made = np.append(statistics[0], 0.0)
+            except jax.errors.JaxRuntimeError as failure:
+                self.failures += 1
+                self.recoveries.append(Recovery(self.made + row, words(failure)))
+                after, made = rejected(before)
+                if self.failures >= MOST_FAILURES:
+                    error = self._density_error(before.state.position)
+                    error.__cause__ = failure
+            packed = program.pack(after)
+            rows[row], positions[row], gradients[row] = made, after.state.position, after.state.gradient
+            row += int(after.draw - before.draw)
+        return Drawn(packed, positions, gradients, rows[:row], error)
+
+    def _density_error(self, position: np.ndarray) -> DensityError:
+        rows = np.zeros((self.compiled.program.rows, len(position)))
+        rows[0] = position
+        constrained = self.compiled.constrain(self.bound.data, rows, np.int64(1))
+        values = {name: np.asarray(constrained[name])[0].copy() for name in self.draws}
+        iteration, error = self.recoveries[-1]
+        number = iteration if self.warmed is None else iteration - self.warmed
+        shown = ", ".join(f"{name} = {np.array2string(value, threshold=8)}" for name, value in values.items())
+        return DensityError(
+            f"chain {self.index}: the log density failed {self.failures} times in a row, "
+            f"in {'warm-up iteration' if self.warmed is None else 'draw'} {number} and before: {error}; "
+            f"the chain stands at {shown}",
+            self.index,
+            values,
+        )
+
+    def _send(self, values: dict[str, np.ndarray], rows: np.ndarray, number: int, warm: bool) -> None:
         """One message a draw, built column by column."""
         assert self.sink is not None
         kind, part = ("nuts.warmup/1", f"chain-{self.index}/warmup") if warm else ("nuts.draw/1", f"chain-{self.index}")
-        number = first if self.warmed is None else first - self.warmed
         columns = [list(column) for column in values.values()]
         stats = statistics_columns(rows)
         for draw, (row, statistic) in enumerate(
@@ -258,6 +321,59 @@ class ChainRun:
                     "stats": dict(zip(stats, statistic, strict=True)),
                 }
             )
+
+    # -- to go on elsewhere ----------------------------------------------------------------------------------------
+
+    def note(self) -> None:
+        """Remember the present state for whoever wants to `restore` it."""
+        self.noted = {
+            "packed": self.packed,
+            "made": self.made,
+            "warmed": self.warmed,
+            "divergences": self.divergences,
+            "leapfrogs": self.leapfrogs,
+            "failures": self.failures,
+            "recoveries": tuple(self.recoveries),
+            "stretch": tuple(self._stretch),
+            "seconds": dict(self.seconds),
+            "warmup": self.learned,
+            "blocks": len(self.statistics),
+        }
+
+    def restore(self, state: Mapping[str, Any], learned: dict[str, Any] | None) -> None:
+        """Go on from what `as_data` gave, after the draws that it counts were kept."""
+        matrix, vector = state["packed"]
+        self.packed = (matrix, vector)
+        self.made, self.warmed, self.learned = state["made"], state["warmed"], learned
+        self.divergences, self.leapfrogs, self.failures = state["divergences"], state["leapfrogs"], state["failures"]
+        self.recoveries = [Recovery(*recovery) for recovery in state["recoveries"]]
+        self._stretch = [Stretch(*stretch) for stretch in state["stretch"]]
+        self.seconds = dict(state["seconds"])
+        self.note()
+
+    def keep(self, statistics: np.ndarray, draws: Mapping[str, np.ndarray]) -> None:
+        """Take in a block of draws that was made elsewhere."""
+        self.statistics.append(statistics)
+        for name in self.draws:
+            self.draws[name].append(draws[name])
+
+    def absorb(self, done: Mapping[str, Any], *, heard: bool) -> None:
+        """Take in what a worker made of this chain; `heard` if the sink has heard it there."""
+        blocks = len(self.statistics)
+        for place, statistics in enumerate(done["statistics"]):
+            self.keep(statistics, {name: done["draws"][name][place] for name in self.draws})
+        self.latest = done["latest"] or self.latest
+        self.restore(done["state"], done["warmup"])
+        if not heard:
+            self.send_again(blocks)
+
+    def send_again(self, first_block: int = 0) -> None:
+        """Send the kept draws from this block on."""
+        number = sum(len(rows) for rows in self.statistics[:first_block])
+        for place in range(first_block, len(self.statistics)) if self.sink is not None else ():
+            rows = self.statistics[place]
+            self._send({name: parts[place] for name, parts in self.draws.items()}, rows, number, warm=False)
+            number += len(rows)
 
     # -- afterwards ------------------------------------------------------------------------------------------------
 
@@ -281,10 +397,35 @@ class ChainRun:
         return self.compiled.program.unpack(matrix, vector)
 
 
+def as_data(noted: Mapping[str, Any]) -> dict[str, Any]:
+    """What a chain noted, as plain data, apart from what its whole group has in common."""
+    return {name: value for name, value in noted.items() if name != "warmup"} | {
+        "packed": [np.asarray(part) for part in noted["packed"]],
+        "recoveries": [list(recovery) for recovery in noted["recoveries"]],
+        "stretch": [list(stretch) for stretch in noted["stretch"]],
+    }
+
+
 def statistics_columns(rows: np.ndarray) -> dict[str, np.ndarray]:
     """Statistics by name in their own types, from the matrix that the program writes; the last axis is the name."""
-    columns = {name: rows[..., column] for column, name in enumerate(STATISTICS)}
+    columns = {name: rows[..., column] for column, name in enumerate(RECORDED)}
     for name in _INTEGERS:
         columns[name] = columns[name].astype(np.int64)
-    columns["diverging"] = columns["diverging"] != 0.0
+    for name in ("diverging", "recovered"):
+        columns[name] = columns[name] != 0.0
     return columns
+
+
+def _stretch(drawn: Drawn, column: dict[str, np.ndarray]) -> Stretch:
+    """What warm-up learns from."""
+    made = column["recovered"] == 0.0
+    usable = (column["diverging"] == 0.0) | (np.abs(column["index_in_trajectory"]) > _FAR_ENOUGH)
+    return Stretch(
+        draws=np.asarray(drawn.positions)[: len(made)].copy(),
+        gradients=np.asarray(drawn.gradients)[: len(made)].copy(),
+        log_densities=column["lp"],
+        steps=column["step_size"][made],
+        acceptance_rates=column["acceptance_rate"][made],
+        num_steps=column["n_steps"][made],
+        usable=usable & made,
+    )

@@ -56,6 +56,8 @@ class Controls(NamedTuple):
 
     until: Any
     """Go on until this many draws are made."""
+    until_iteration: Any
+    """Or until this many iterations of any kind are made."""
     adapting: Any
     """Whether draws teach the step size."""
     max_depth: Any
@@ -92,7 +94,7 @@ def run(
     controls: Controls,
     buffers: Buffers,
 ) -> tuple[Chain, Buffers]:
-    """Iterate until `controls.until` draws are made.
+    """Iterate until `controls.until` draws or `controls.until_iteration` iterations are made.
 
     The trip count is dynamic and every random number is keyed by the iteration, so any division of a run into calls
     gives the same bits.
@@ -102,7 +104,8 @@ def run(
 
     def unfinished(carry: tuple[Chain, Buffers]) -> jax.Array:
         chain = carry[0]
-        return (chain.draw < controls.until) | (chain.mode == EVALUATE)
+        wanted = (chain.draw < controls.until) | (chain.mode == EVALUATE)
+        return wanted & (chain.iteration < controls.until_iteration)
 
     def iterate(carry: tuple[Chain, Buffers]) -> tuple[Chain, Buffers]:
         chain, buffers = carry

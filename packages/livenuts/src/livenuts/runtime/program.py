@@ -44,6 +44,12 @@ def is_native(closed: ClosedJaxpr, num_bytes: int) -> bool:
     return not any(_FOREIGN.fullmatch(name) for name in names)
 
 
+def calls_host(closed: ClosedJaxpr) -> bool:
+    """Whether the log density runs code outside of XLA, which may raise."""
+    names = {equation.primitive.name for equation in equations(closed.jaxpr)}
+    return any("callback" in name or name == "ffi_call" for name in names)
+
+
 @dataclass(frozen=True)
 class Program:
     """Compiled code for one model structure, one shape of data, one kind of metric."""
@@ -101,7 +107,7 @@ def build_program(
 def controls_shape() -> Controls:
     """Controls of the right types, to trace with."""
     zero = np.int64(0)
-    return Controls(zero, np.bool_(False), zero, np.float64(0.8))
+    return Controls(zero, zero, np.bool_(False), zero, np.float64(0.8))
 
 
 def packing(template: Chain, dimension: int) -> tuple[Callable[[Chain], Any], Callable[[Any, Any], Chain]]:
