@@ -17,6 +17,7 @@ from livenuts.model.expressions import ref
 from livenuts.model.function import det, factor, model, obs, rv
 from livenuts.model.wrapped import from_logdensity, from_numpyro
 from livenuts.result import Result
+from livenuts.running import RunningSummary
 from livenuts.runtime.sampling import sample, stream
 from livenuts.tuning import Tuning
 
@@ -27,6 +28,7 @@ load = Result.load
 __all__ = [
     "Model",
     "Result",
+    "RunningSummary",
     "Tuning",
     "det",
     "dist",
