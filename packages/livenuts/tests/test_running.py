@@ -63,7 +63,7 @@ def arviz(draws: np.ndarray, method: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("num_chains", [1, 4])
-@pytest.mark.parametrize("num_draws", [4, 5, 7, 64, 130, 777, 1000, 1023])
+@pytest.mark.parametrize("num_draws", [4, 5, 7, 64, 130, 777, 1000, 1024])
 def test_up_to_1024_draws_it_is_arviz(num_chains: int, num_draws: int) -> None:
     """Antithetic chains and slow ones, chains that disagree, a constant."""
     columns = [autoregressive(phi, (num_chains, num_draws, 1), seed=1) for phi in (-0.9, -0.5, 0.0, 0.9, 0.99)]
@@ -240,6 +240,13 @@ def test_other_messages_are_left_alone() -> None:
     assert len(running.summary()) == 0
     assert running.summary().num_draws == 0
     assert "0 chains" in str(running)
+
+
+def test_no_variable_is_a_table_without_rows() -> None:
+    for running in (ln.RunningSummary(names=[]), ln.RunningSummary()):
+        for seq in range(5000):
+            running(draw(0, seq, {"x": np.empty((0, 3))}))
+        assert (running.summary().rows, running.chains[0].draws) == ((), 5000)
 
 
 def test_too_few_draws_tell_nothing() -> None:

@@ -47,7 +47,9 @@ def joined(parts: Sequence[Moments]) -> Moments:
 
 def pooled(groups: Moments, size: int | None = None) -> Moments:
     """Of every `size` groups together (of all, where it is left out), as one group."""
-    count, mean, squares = (part.reshape(-1, size or len(part), part.shape[1]) for part in groups)
+    size = size or len(groups.count)
+    number = len(groups.count) // size
+    count, mean, squares = (part.reshape(number, size, part.shape[1]) for part in groups)
     total = count.sum(1)
     with np.errstate(invalid="ignore", over="ignore"):
         center = (count * mean).sum(1) / total
@@ -89,8 +91,13 @@ class Batches:
     def add(self, block: np.ndarray) -> None:
         """Take in `BLOCK` draws, of shape (draw, scalar)."""
         self.draws += BLOCK
+        if self._full == _MOST_BATCHES:
+            pairs = pooled(self._batches(), 2)
+            self._length *= 2
+            self._full = 0
+            self._push(pairs)
         if self._length <= BLOCK:
-            self._push(moments(block.reshape(BLOCK // self._length, self._length, -1)))
+            self._push(moments(block.reshape(BLOCK // self._length, self._length, block.shape[1])))
             return
         self._begun = [pooled(joined([*self._begun, moments(block[None])]))]
         if self._begun[0].count == self._length:
@@ -100,10 +107,6 @@ class Batches:
         stop = self._full + len(batches.mean)
         self._means[self._full : stop], self._squares[self._full : stop] = batches.mean, batches.squares
         self._full = stop
-        if stop == _MOST_BATCHES:
-            pairs = pooled(self._batches(), 2)
-            self._length, self._full = 2 * self._length, len(pairs.mean)
-            self._means[: self._full], self._squares[: self._full] = pairs.mean, pairs.squares
 
     def _batches(self) -> Moments:
         count = np.full((self._full, 1), self._length)

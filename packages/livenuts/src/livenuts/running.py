@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,14 +119,19 @@ class RunningSummary:
 
     def _matrix(self, messages: list[Mapping[str, Any]]) -> np.ndarray:
         """The values of messages, a row a draw."""
-        if not messages:
-            return np.empty((0, sum(map(math.prod, self._shapes.values()))))
         rows = [message["values"] for message in messages]
+        sizes = {name: math.prod(shape) for name, shape in self._shapes.items()}
+        matrix = np.empty((len(rows), sum(sizes.values())))
+        ends = dict(zip(sizes, accumulate(sizes.values()), strict=True))
+        scalars = [name for name, shape in self._shapes.items() if not shape]
         try:
-            columns = [
-                np.array([row[name] for row in rows], float).reshape(len(rows), math.prod(shape))
-                for name, shape in self._shapes.items()
-            ]
+            # Numbers message by message: they lie far apart in memory, and variable by variable it takes twice as long.
+            numbers = [[row[name] for name in scalars] for row in rows]
+            places = [ends[name] - 1 for name in scalars]
+            matrix[:, places] = np.array(numbers, float).reshape(len(rows), len(scalars))
+            for name in self._shapes.keys() - set(scalars):
+                block = np.array([row[name] for row in rows], float)
+                matrix[:, ends[name] - sizes[name] : ends[name]] = block.reshape(len(rows), sizes[name])
         except (KeyError, ValueError) as error:
             expected = ", ".join(f"{name} {list(shape)}" for name, shape in self._shapes.items())
             first, last = messages[0]["seq"], messages[-1]["seq"]
@@ -133,7 +139,7 @@ class RunningSummary:
                 f"RunningSummary: not all of draws {first} to {last} of chain {messages[0]['chain']} have the "
                 f"variables of the first draw: {expected}"
             ) from error
-        return np.concatenate(columns, axis=1)
+        return matrix
 
 
 class _Chain:
