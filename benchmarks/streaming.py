@@ -39,7 +39,8 @@ def main() -> None:
             for repeat in range(options.repeats + 1):  # the first compiles
                 kept: list[Any] = []
                 publisher = queue.publisher(f"{name}-{repeat}")
-                sinks = {"none": None, "no-op": lambda message: None, "list": kept.append, "publisher": publisher}
+                sinks = {"none": None, "no-op": lambda message: None, "list": kept.append}
+                sinks |= {"running": ln.RunningSummary(), "publisher": publisher}
                 for kind, sink in sinks.items():
                     began = time.perf_counter()
                     result = ln.sample(model, seed=1, sink=sink, **settings)
@@ -53,7 +54,8 @@ def main() -> None:
             micros = (f"{1e6 * seconds / messages:.2f}" for seconds in (best["none"], *costs))
             rows.append([name, f"{1000 * best['none']:.1f}", *micros])
             print(rows[-1], file=sys.stderr)
-    heads = ["model", "no sink, ms", "no sink", "+ no-op", "+ list.append", "+ publisher", "+ publisher, all stored"]
+    heads = ["model", "no sink, ms", "no sink", "+ no-op", "+ list.append", "+ RunningSummary"]
+    heads += ["+ publisher", "+ publisher, all stored"]
     lines = [
         "# What a sink costs the sampler",
         "",

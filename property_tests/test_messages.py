@@ -104,3 +104,23 @@ def test_messages_survive_the_queue(engine: tuple[str, Run, list[Message]], url:
                 assert np.asarray(value).dtype == np.float64
         with pytest.raises(livequeue.Conflict), queue.publisher("run") as sink:
             run(sink, 4)  # another seed under the same run id
+
+
+def test_a_listener_behind_the_queue_knows_what_a_sink_knows() -> None:
+    known, late, poison = (ln.RunningSummary() for _ in range(3))
+    with livequeue.connect("embedded://") as queue:
+        with queue.publisher("run") as sink:
+
+            def both(message: Message) -> None:
+                known(message)
+                sink(message)
+
+            nuts(both, 3)
+        for message in queue.subscribe("run", timeout=10.0):
+            late(message)
+            if message["part"] != "chain-1" or message["seq"] != 7:
+                poison(message)
+    assert str(late) == str(known)
+    assert late.chains == known.chains
+    assert str(poison) != str(known)
+    assert poison.chains[1].missed == 1

@@ -164,6 +164,21 @@ def test_a_listener_hears_ten_times_a_second() -> None:
     assert bursts / elapsed > 8.0
 
 
+def test_a_listener_cannot_write_to_the_draws() -> None:
+    """Arrays are views of what the run keeps, read-only; numbers are plain floats."""
+
+    def sink(message: dict[str, Any]) -> None:
+        if message["type"] == "nuts.draw/1":
+            assert type(message["values"]["mu"]) is float
+            message["values"]["v"] *= 2.0
+
+    with pytest.raises(ValueError, match="read-only"):
+        ln.sample(model(), sink=sink, **RUN)
+    # What it does to its own message is its own affair.
+    result = ln.sample(model(), sink=lambda message: message.clear(), **RUN)
+    np.testing.assert_array_equal(result.draws["v"], ln.sample(model(), **RUN).draws["v"])
+
+
 def test_one_thread_at_a_time_for_each_part() -> None:
     """A sink that is called again on a part before it returned would see it."""
     inside: set[str] = set()

@@ -17,6 +17,7 @@ from livenuts.model.expressions import ref
 from livenuts.model.function import det, factor, model, obs, rv
 from livenuts.model.wrapped import from_logdensity, from_numpyro
 from livenuts.result import Result
+from livenuts.running import RunningSummary
 from livenuts.runtime.checkpoint import CheckpointError
 from livenuts.runtime.recovery import DensityError
 from livenuts.runtime.sampling import extend, resume, sample
@@ -32,6 +33,7 @@ __all__ = [
     "DensityError",
     "Model",
     "Result",
+    "RunningSummary",
     "Tuning",
     "det",
     "dist",

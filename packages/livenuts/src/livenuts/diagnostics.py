@@ -119,8 +119,9 @@ class Summary(Mapping[str, dict[str, float]]):
         for column, limit, sign, advice in (
             ("r_hat", 1.01, 1, "the chains disagree: run longer, or reparametrize"),
             ("ess_bulk", 100.0 * self.num_chains, -1, "the means are poorly known: run longer"),
+            ("ess_mean", 100.0 * self.num_chains, -1, "the means are poorly known: run longer"),
         ):
-            values = self.columns[column]
+            values = self.columns.get(column, np.empty(0))
             bad = np.flatnonzero(sign * values > sign * limit)
             if bad.size:
                 worst = bad[np.argmax(sign * values[bad])]

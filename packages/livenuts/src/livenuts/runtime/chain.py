@@ -17,6 +17,7 @@ from livenuts.compiler.target import Bound
 from livenuts.kernel.metric import Metric
 from livenuts.messages import Sink
 from livenuts.runtime.compiled import Compiled, make_metric, no_metric
+from livenuts.runtime.emission import send_draws
 from livenuts.runtime.iteration import DRAW, SEARCH, Chain, Controls, new_chain
 from livenuts.runtime.recovery import MOST_FAILURES, RECORDED, DensityError, Recovery, rejected, words
 from livenuts.runtime.settings import Settings, chain_key, start_generator
@@ -297,30 +298,8 @@ class ChainRun:
         )
 
     def _send(self, values: dict[str, np.ndarray], rows: np.ndarray, number: int, warm: bool) -> None:
-        """One message a draw, built column by column."""
         assert self.sink is not None
-        kind, part = ("nuts.warmup/1", f"chain-{self.index}/warmup") if warm else ("nuts.draw/1", f"chain-{self.index}")
-        columns = [list(column) for column in values.values()]
-        stats = statistics_columns(rows)
-        for draw, (row, statistic) in enumerate(
-            zip(
-                zip(*columns, strict=True),
-                zip(*(c.tolist() for c in stats.values()), strict=True),
-                strict=True,
-            ),
-            number,
-        ):
-            self.sink(
-                {
-                    "type": kind,
-                    "part": part,
-                    "seq": draw,
-                    "chain": self.index,
-                    "draw": draw,
-                    "values": dict(zip(values, row, strict=True)),
-                    "stats": dict(zip(stats, statistic, strict=True)),
-                }
-            )
+        send_draws(self.sink, self.index, number, values, statistics_columns(rows), warm=warm)
 
     # -- to go on elsewhere ----------------------------------------------------------------------------------------
 
