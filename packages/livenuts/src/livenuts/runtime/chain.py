@@ -217,15 +217,20 @@ class ChainRun:
             values = {name: np.asarray(constrained[name])[:count].copy() for name in self.draws}
         rows = np.asarray(buffers.statistics)[:count].copy()
         self.packed = (matrix, vector)
-        self.made = first + count
+        self.take(values, rows, buffers.positions, buffers.gradients)
+
+    def take(self, values: dict[str, np.ndarray], rows: np.ndarray, positions: Any, gradients: Any) -> None:
+        """Keep the next draws, one for each of `rows`, learn from them in warm-up, and tell the sink."""
+        first, warm = self.made, self.warmed is None
+        self.made = first + len(rows)
         column = dict(zip(STATISTICS, rows.T, strict=True))
         self.leapfrogs += int(column["n_steps"].sum())
         self.latest = dict(zip(STATISTICS, rows[-1].tolist(), strict=True))
         if warm:
             usable = (column["diverging"] == 0.0) | (np.abs(column["index_in_trajectory"]) > _FAR_ENOUGH)
-            draws, gradients = (np.asarray(part)[:count].copy() for part in (buffers.positions, buffers.gradients))
+            draws, slopes = (np.asarray(part)[: len(rows)].copy() for part in (positions, gradients))
             taught = (column["lp"], column["step_size"], column["acceptance_rate"])
-            self._stretch.append(Stretch(draws, gradients, *taught, usable))
+            self._stretch.append(Stretch(draws, slopes, *taught, usable))
         else:
             self.divergences += int(column["diverging"].sum())
             self.statistics.append(rows)

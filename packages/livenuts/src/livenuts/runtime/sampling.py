@@ -18,6 +18,7 @@ from livenuts.compiler.target import Bound, compile_constrain, compile_model
 from livenuts.compiler.x64 import x64
 from livenuts.messages import Message, Sink
 from livenuts.result import Result
+from livenuts.runtime import vectorized
 from livenuts.runtime.chain import ChainRun, Compiled, make_metric, no_metric, read_metric, statistics_columns
 from livenuts.runtime.crew import Crew
 from livenuts.runtime.iteration import STATISTICS
@@ -42,6 +43,7 @@ def sample(
     metric: str = "auto",
     adaptation: str = "pooled",
     early_stop: bool = True,
+    chain_method: str = "threads",
     init: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     warm_start: Tuning | Result | None = None,
     sink: Sink | None = None,
@@ -70,6 +72,9 @@ def sample(
     early_stop
         End warm-up as soon as a metric is confirmed by the draws made with it and the log density no longer drifts,
         looked at after 100, 150, 225, ... draws. False makes all `num_warmup` iterations.
+    chain_method
+        "threads": a chain a thread; "vectorized": all chains in one program, for tens to hundreds of chains where a
+        gradient is dear, and for GPUs.
     init
         Constrained starting values by variable, for all chains or as one mapping a chain. Variables left out start at
         uniform random positions on (-2, 2) of their unconstrained scale (Stan's default).
@@ -96,8 +101,19 @@ def sample(
         For a model, data or setting that cannot be right; the message names it.
     """
     settings = Settings(
-        num_warmup, num_samples, num_chains, target_accept, max_tree_depth, metric, adaptation, early_stop
+        num_warmup,
+        num_samples,
+        num_chains,
+        target_accept,
+        max_tree_depth,
+        metric,
+        adaptation,
+        early_stop,
+        chain_method,
     )
+    together = settings.chain_method == "vectorized"
+    if together:
+        vectorized.check(settings)
     run_seed = entropy(seed)
     tuning = warm_start.tuning if isinstance(warm_start, Result) else warm_start
     if tuning is not None and not isinstance(tuning, Tuning):
@@ -111,12 +127,15 @@ def sample(
     began = time.perf_counter()
     bound = compile_model(model)
     starts = _starting_values(init, settings.num_chains)
-    compiled = _compile(bound, settings)
+    if together:
+        chains = vectorized.make_chains(bound, settings, run_seed, sink)
+    else:
+        compiled = _compile(bound, settings)
+        chains = [ChainRun(k, bound, compiled, settings, run_seed, sink) for k in range(settings.num_chains)]
     if tuning is not None:
-        tuning.check(compiled.most_directions, bound.target.dimension)
+        tuning.check(chains[0].compiled.most_directions, bound.target.dimension)
     compile_seconds = time.perf_counter() - began
 
-    chains = [ChainRun(k, bound, compiled, settings, run_seed, sink) for k in range(settings.num_chains)]
     groups = _start(chains, starts, tuning)
     if sink is not None:
         sink(_start_message(bound, settings, run_seed, tuning))
@@ -230,7 +249,10 @@ def _run(
     crew = Crew(len(chains), halted)
     error: BaseException | None = None
     try:
-        crew.run(lambda: _conduct(groups, crew, should_stop), watch)
+        if settings.chain_method == "vectorized":
+            crew.run(lambda: vectorized.run_together(*groups[0], should_stop), watch)
+        else:
+            crew.run(lambda: _conduct(groups, crew, should_stop), watch)
     except BaseException as failure:
         error = failure
     finally:
