@@ -35,7 +35,7 @@ from livenuts.runtime.settings import Settings
 _CALL_SECONDS = 0.2
 _FIRST_TRIPS = 64
 # One call's output, over all chains.
-_BUFFER_BYTES = 64 * 2**20
+_BUFFER_BYTES = 32 * 2**20
 _MOST_ROWS, _FEWEST_ROWS = 256, 2
 # Trees up to this depth share compiled code.
 _DEPTH_LIMIT = 10
