@@ -73,8 +73,8 @@ def sample(
         End warm-up as soon as a metric is confirmed by the draws made with it and the log density no longer drifts,
         looked at after 100, 150, 225, ... draws. False makes all `num_warmup` iterations.
     chain_method
-        "threads": a chain a thread; "vectorized": all chains in one program, for tens to hundreds of chains where a
-        gradient is dear, and for GPUs.
+        "threads": a chain a thread, the better choice on a CPU; "vectorized": all chains in one program on JAX's
+        default device, for hundreds of chains on a GPU.
     init
         Constrained starting values by variable, for all chains or as one mapping a chain. Variables left out start at
         uniform random positions on (-2, 2) of their unconstrained scale (Stan's default).
