@@ -97,6 +97,11 @@ class Warmup:
         """Of each stretch in the window, what every chain drew."""
 
     @property
+    def is_warm(self) -> bool:
+        """Whether it began with a metric that was known."""
+        return self._warm
+
+    @property
     def until(self) -> int:
         """The draw of a chain at which the next lesson is due."""
         return self._lessons[self._taken]

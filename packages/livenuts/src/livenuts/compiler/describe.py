@@ -72,7 +72,7 @@ def _builder(model: Model) -> Description:
                 }
                 raise ValueError(f"{node.kind} {node.name!r}: {node.content} with shapes {shapes}: {error}") from error
             if node.kind == "rv":
-                environment[node.name] = frame.rv(node.name, content, node.shape, node.dims)
+                environment[node.name] = frame.rv(node.name, content, node.shape, node.dims, node.reparam)
             elif node.kind == "obs":
                 frame.obs(node.name, content, environment[node.name])
             elif node.kind == "det":

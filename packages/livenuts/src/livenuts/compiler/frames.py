@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import biject_to
 
 from livenuts.compiler.densities import sum_log_prob
 from livenuts.compiler.evaluate import materialize
+from livenuts.compiler.reparam import lay_out
 
 
 class Variable(NamedTuple):
@@ -90,11 +90,18 @@ class Layout:
             raise ValueError(f"{kind} {name!r}: the model already has a {name!r}; names are unique")
         self.names.add(name)
 
-    def rv(self, name: str, distribution: Any, shape: tuple[int, ...] | None, dims: tuple[str, ...] | None) -> Any:
+    def rv(
+        self,
+        name: str,
+        distribution: Any,
+        shape: tuple[int, ...] | None,
+        dims: tuple[str, ...] | None,
+        reparam: str | None = None,
+    ) -> Any:
         self._claim("rv", name)
         made = _prepare("rv", name, distribution, shape)
         _check_free(name, made)
-        transform = biject_to(made.support)
+        transform, _ = lay_out(name, made, reparam)
         full = tuple(made.batch_shape) + tuple(made.event_shape)
         unconstrained = tuple(transform.inverse_shape(full))
         size = math.prod(unconstrained)
@@ -213,15 +220,25 @@ class Evaluation:
         self.terms: dict[str, Any] = {}
         """Each statement's part of the log density, summed; a variable's includes its log Jacobian."""
 
-    def rv(self, name: str, distribution: Any, shape: tuple[int, ...] | None, dims: tuple[str, ...] | None) -> Any:
+    def rv(
+        self,
+        name: str,
+        distribution: Any,
+        shape: tuple[int, ...] | None,
+        dims: tuple[str, ...] | None,
+        reparam: str | None = None,
+    ) -> Any:
         made = _prepare("rv", name, distribution, shape)
         variable = self._variables[name]
         flat = self._position[variable.start : variable.start + variable.size]
         unconstrained = flat.reshape(variable.unconstrained_shape)
-        transform = biject_to(made.support)
+        transform, standard = lay_out(name, made, reparam)
         value = transform(unconstrained)
-        jacobian = transform.log_abs_det_jacobian(unconstrained, value)
-        self.terms[name] = sum_log_prob(made, value) + jnp.sum(jacobian)
+        if standard is None:
+            jacobian = transform.log_abs_det_jacobian(unconstrained, value)
+            self.terms[name] = sum_log_prob(made, value) + jnp.sum(jacobian)
+        else:
+            self.terms[name] = sum_log_prob(standard, unconstrained)
         self.values[name] = value
         return value
 
@@ -262,12 +279,19 @@ class Inversion(Evaluation):
         self._check = check
         self.unconstrained: dict[str, Any] = {}
 
-    def rv(self, name: str, distribution: Any, shape: tuple[int, ...] | None, dims: tuple[str, ...] | None) -> Any:
+    def rv(
+        self,
+        name: str,
+        distribution: Any,
+        shape: tuple[int, ...] | None,
+        dims: tuple[str, ...] | None,
+        reparam: str | None = None,
+    ) -> Any:
         if name not in self._given:
-            return super().rv(name, distribution, shape, dims)
+            return super().rv(name, distribution, shape, dims, reparam)
         made = _prepare("rv", name, distribution, shape)
         value = jnp.asarray(self._given[name])
         self._check(name, made, value)
-        self.unconstrained[name] = biject_to(made.support).inv(value)
+        self.unconstrained[name] = lay_out(name, made, reparam)[0].inv(value)
         self.values[name] = value
         return value

@@ -15,7 +15,7 @@ from jax import lax
 from livenuts.kernel import random
 from livenuts.kernel.integrator import LogDensityAndGradient, PhasePoint, energy
 from livenuts.kernel.metric import Metric
-from livenuts.kernel.tree import Candidate, Seams, State, build_subtree, is_turning, no_seams, select
+from livenuts.kernel.tree import Candidate, Seams, State, Subtree, build_subtree, is_turning, no_seams, select
 
 
 class Info(NamedTuple):
@@ -33,6 +33,8 @@ class Info(NamedTuple):
 
 
 class _Trajectory(NamedTuple):
+    """What the doublings so far have made."""
+
     left: PhasePoint
     right: PhasePoint
     candidate: Candidate
@@ -42,7 +44,6 @@ class _Trajectory(NamedTuple):
     sum_acceptance: jax.Array
     diverging: jax.Array
     growing: jax.Array
-    seams: Seams
 
 
 def transition(
@@ -79,50 +80,38 @@ def trajectory(
     initial_energy = energy(metric, momentum, state.log_density)
     direction_key = random.mix(key ^ random.DIRECTION)
 
-    def unfinished(tree: _Trajectory) -> jax.Array:
-        return tree.growing & (tree.depth < max_depth)
+    def unfinished(carry: tuple[_Trajectory, Seams]) -> jax.Array:
+        return carry[0].growing & (carry[0].depth < max_depth)
 
-    def double(tree: _Trajectory) -> _Trajectory:
-        forward = ((direction_key >> tree.depth.astype(jnp.uint64)) & 1) == 1
-        direction = jnp.where(forward, 1.0, -1.0)
-        near, far = select(forward, tree.right, tree.left), select(forward, tree.left, tree.right)
+    def double(carry: tuple[_Trajectory, Seams]) -> tuple[_Trajectory, Seams]:
+        tree, seams = carry
+        forward, direction, near = side(tree, direction_key)
         # The new half starts at the trajectory's end: its candidates count their steps from there.
-        steps_to_end = _steps_to_end(direction_key, tree.depth, forward)
+        offset = steps_to_end(direction_key, tree.depth, forward)
         new = build_subtree(
             log_density_and_gradient,
             metric,
             near,
-            tree.candidate._replace(offset=steps_to_end),
+            tree.candidate._replace(offset=offset),
             initial_energy,
             step_size,
             direction,
             tree.depth,
             key,
-            tree.seams,
+            seams,
         )
-        # Biased progressive sampling: the newer, farther half is favoured.
-        take = new.complete & (random.uniform(direction_key, tree.depth + 1) * tree.weight < new.weight)
-        first = (new.seams.first_position[0], new.seams.first_momentum[0])
-        start, seam, end = far[:2], near[:2], new.end[:2]
-        turning = (
-            is_turning(start, end, direction) | is_turning(start, first, direction) | is_turning(seam, end, direction)
-        )
-        return _Trajectory(
-            left=select(forward, tree.left, new.end),
-            right=select(forward, new.end, tree.right),
-            candidate=select(take, new.candidate, tree.candidate),
-            weight=tree.weight + new.weight,
-            depth=tree.depth + 1,
-            num_steps=tree.num_steps + new.num_steps,
-            sum_acceptance=tree.sum_acceptance + new.sum_acceptance,
-            diverging=new.diverging,
-            growing=new.complete & ~turning,
-            seams=new.seams,
-        )
+        return join(tree, new, direction_key), new.seams
 
+    seams = no_seams(depth_limit, state.position.shape[0])
+    tree, _ = lax.while_loop(unfinished, double, (alone(state, momentum, initial_energy), seams))
+    return tree.candidate.state, describe(tree)
+
+
+def alone(state: State, momentum: jax.Array, initial_energy: jax.Array) -> _Trajectory:
+    """A trajectory of one leaf."""
     start = PhasePoint(state.position, momentum, state.gradient)
     zero = jnp.int64(0)
-    alone = _Trajectory(
+    return _Trajectory(
         left=start,
         right=start,
         candidate=Candidate(state, initial_energy, zero),
@@ -132,10 +121,40 @@ def trajectory(
         sum_acceptance=jnp.float64(0.0),
         diverging=jnp.bool_(False),
         growing=jnp.bool_(True),
-        seams=no_seams(depth_limit, state.position.shape[0]),
     )
-    tree = lax.while_loop(unfinished, double, alone)
-    info = Info(
+
+
+def side(tree: _Trajectory, direction_key: jax.Array) -> tuple[jax.Array, jax.Array, PhasePoint]:
+    """Whether the next doubling goes forward in time, the sign of that, and the end that it leaves from."""
+    forward = ((direction_key >> tree.depth.astype(jnp.uint64)) & 1) == 1
+    return forward, jnp.where(forward, 1.0, -1.0), select(forward, tree.right, tree.left)
+
+
+def join(tree: _Trajectory, new: Subtree, direction_key: jax.Array) -> _Trajectory:
+    """The trajectory after a doubling that made `new`."""
+    forward, direction, near = side(tree, direction_key)
+    far = select(forward, tree.left, tree.right)
+    # Biased progressive sampling: the newer, farther half is favoured.
+    take = new.complete & (random.uniform(direction_key, tree.depth + 1) * tree.weight < new.weight)
+    first = (new.seams.first_position[0], new.seams.first_momentum[0])
+    start, seam, end = far[:2], near[:2], new.end[:2]
+    turning = is_turning(start, end, direction) | is_turning(start, first, direction) | is_turning(seam, end, direction)
+    return _Trajectory(
+        left=select(forward, tree.left, new.end),
+        right=select(forward, new.end, tree.right),
+        candidate=select(take, new.candidate, tree.candidate),
+        weight=tree.weight + new.weight,
+        depth=tree.depth + 1,
+        num_steps=tree.num_steps + new.num_steps,
+        sum_acceptance=tree.sum_acceptance + new.sum_acceptance,
+        diverging=new.diverging,
+        growing=new.complete & ~turning,
+    )
+
+
+def describe(tree: _Trajectory) -> Info:
+    """What happened, once the trajectory has stopped growing."""
+    return Info(
         acceptance_rate=tree.sum_acceptance / jnp.maximum(tree.num_steps, 1),
         num_steps=tree.num_steps,
         tree_depth=tree.depth,
@@ -143,10 +162,9 @@ def trajectory(
         energy=tree.candidate.energy,
         offset=tree.candidate.offset,
     )
-    return tree.candidate.state, info
 
 
-def _steps_to_end(direction_key: jax.Array, depth: jax.Array, forward: jax.Array) -> jax.Array:
+def steps_to_end(direction_key: jax.Array, depth: jax.Array, forward: jax.Array) -> jax.Array:
     """Signed steps from the start to the end that the next doubling leaves from.
 
     Doubling d added 2^d leaves on the side of bit d of the directions, so the lower `depth` bits are the number of

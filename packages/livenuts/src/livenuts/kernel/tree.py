@@ -151,49 +151,77 @@ def build_subtree(
     leaf's uniform is number 2^depth + leaf of `key`, so no two doublings share one.
     """
     num_leaves = jnp.left_shift(jnp.int64(1), depth)
-    signed_step = step_size * direction
-    trash = seams.first_position.shape[0] - 1
 
     def unfinished(tree: Subtree) -> jax.Array:
         return (tree.num_steps < num_leaves) & tree.complete
 
-    def visit(tree: Subtree) -> Subtree:
-        index = tree.num_steps
-        leaf, log_density = leapfrog(log_density_and_gradient, metric, tree.end, signed_step)
-        leaf_energy = energy(metric, leaf.momentum, log_density)
-        log_weight = jnp.where(jnp.isfinite(leaf_energy), initial_energy - leaf_energy, -jnp.inf)
-        diverging = log_weight < -DIVERGENCE_THRESHOLD
-        leaf_weight = jnp.exp(jnp.minimum(log_weight, _LARGEST_LOG_WEIGHT))
-        weight = tree.weight + leaf_weight
-        take = random.uniform(key, num_leaves + index) * weight < leaf_weight
-
-        bits = index.astype(jnp.uint64)
-        ones = lax.population_count(bits >> 1).astype(jnp.int64)
-        trailing = lax.population_count((bits ^ (bits + 1)) >> 1).astype(jnp.int64)
-        first = jnp.where(trailing == 0, ones, trash)
-        seams = Seams(
-            _set_row(tree.seams.first_position, leaf.position, first),
-            _set_row(tree.seams.first_momentum, leaf.momentum, first),
-            _set_row(tree.seams.last_position, leaf.position, trailing),
-            _set_row(tree.seams.last_momentum, leaf.momentum, trailing),
-        )
-        turning = _check_subtrees(seams, leaf, index, ones, trailing, direction)
-        steps = (index + 1) * direction.astype(jnp.int64)
-        here = Candidate(State(leaf.position, leaf.gradient, log_density), leaf_energy, candidate.offset + steps)
-        return Subtree(
-            end=leaf,
-            candidate=select(take, here, tree.candidate),
-            weight=weight,
-            num_steps=index + 1,
-            sum_acceptance=tree.sum_acceptance + jnp.minimum(leaf_weight, 1.0),
-            diverging=diverging,
-            complete=~(diverging | turning),
-            seams=seams,
+    def next_leaf(tree: Subtree) -> Subtree:
+        return visit(
+            log_density_and_gradient,
+            metric,
+            tree,
+            candidate.offset,
+            initial_energy,
+            step_size,
+            direction,
+            num_leaves,
+            key,
         )
 
+    return lax.while_loop(unfinished, next_leaf, empty_subtree(start, candidate, seams))
+
+
+def empty_subtree(start: PhasePoint, candidate: Candidate, seams: Seams) -> Subtree:
+    """A subtree without leaves, which begins at `start`."""
     zero = jnp.float64(0.0)
-    empty = Subtree(start, candidate, zero, jnp.int64(0), zero, jnp.bool_(False), jnp.bool_(True), seams)
-    return lax.while_loop(unfinished, visit, empty)
+    return Subtree(start, candidate, zero, jnp.int64(0), zero, jnp.bool_(False), jnp.bool_(True), seams)
+
+
+def visit(
+    log_density_and_gradient: LogDensityAndGradient,
+    metric: Metric,
+    tree: Subtree,
+    start_offset: jax.Array,
+    initial_energy: jax.Array,
+    step_size: jax.Array,
+    direction: jax.Array,
+    num_leaves: jax.Array,
+    key: jax.Array,
+) -> Subtree:
+    """The subtree with its next leaf; `start_offset` counts the steps to where the subtree began."""
+    trash = tree.seams.first_position.shape[0] - 1
+    index = tree.num_steps
+    leaf, log_density = leapfrog(log_density_and_gradient, metric, tree.end, step_size * direction)
+    leaf_energy = energy(metric, leaf.momentum, log_density)
+    log_weight = jnp.where(jnp.isfinite(leaf_energy), initial_energy - leaf_energy, -jnp.inf)
+    diverging = log_weight < -DIVERGENCE_THRESHOLD
+    leaf_weight = jnp.exp(jnp.minimum(log_weight, _LARGEST_LOG_WEIGHT))
+    weight = tree.weight + leaf_weight
+    take = random.uniform(key, num_leaves + index) * weight < leaf_weight
+
+    bits = index.astype(jnp.uint64)
+    ones = lax.population_count(bits >> 1).astype(jnp.int64)
+    trailing = lax.population_count((bits ^ (bits + 1)) >> 1).astype(jnp.int64)
+    first = jnp.where(trailing == 0, ones, trash)
+    seams = Seams(
+        _set_row(tree.seams.first_position, leaf.position, first),
+        _set_row(tree.seams.first_momentum, leaf.momentum, first),
+        _set_row(tree.seams.last_position, leaf.position, trailing),
+        _set_row(tree.seams.last_momentum, leaf.momentum, trailing),
+    )
+    turning = _check_subtrees(seams, leaf, index, ones, trailing, direction)
+    steps = (index + 1) * direction.astype(jnp.int64)
+    here = Candidate(State(leaf.position, leaf.gradient, log_density), leaf_energy, start_offset + steps)
+    return Subtree(
+        end=leaf,
+        candidate=select(take, here, tree.candidate),
+        weight=weight,
+        num_steps=index + 1,
+        sum_acceptance=tree.sum_acceptance + jnp.minimum(leaf_weight, 1.0),
+        diverging=diverging,
+        complete=~(diverging | turning),
+        seams=seams,
+    )
 
 
 def select(condition: jax.Array, if_true: T, if_false: T) -> T:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from livenuts.model.distributions import Distribution
+from livenuts.model.distributions import Distribution, check_reparam
 from livenuts.model.expressions import Call, Constant, Expression, Ref, literal, references
 from livenuts.model.serialize import decode, encode
 
@@ -25,11 +25,12 @@ class Node:
     """The distribution of an rv or obs, the expression of a det or factor."""
     shape: tuple[int, ...] | None = None
     dims: tuple[str, ...] | None = None
+    reparam: str | None = None
 
     def __str__(self) -> str:
         shape = f"[{', '.join(map(str, self.dims or self.shape or ()))}]" if self.dims or self.shape else ""
         if self.kind == "rv":
-            return f"{self.name}{shape} ~ {self.content}"
+            return f"{self.name}{shape} ~ {self.content}{f', {self.reparam}' if self.reparam else ''}"
         if self.kind == "obs":
             return f"{self.name} ~ {self.content}, observed"
         if self.kind == "det":
@@ -73,14 +74,18 @@ class Model:
         *,
         shape: int | Sequence[int] | None = None,
         dims: Sequence[str] | str | None = None,
+        reparam: str | None = None,
     ) -> Model:
         """Add a random variable.
 
         `shape` is the batch shape: independent copies of the distribution, parameters broadcasting to it. `dims`
-        names its axes; where `shape` is left out, the lengths are those of the model's `coords`.
+        names its axes; where `shape` is left out, the lengths are those of the model's `coords`. With
+        `reparam="non_centered"` the sampler moves z where the variable is loc + scale * z; draws, messages and
+        `init` hold the variable itself.
         """
         self._new_name(name, "rv")
         self._checked_distribution("rv", name, distribution)
+        check_reparam(name, distribution.family, reparam)
         if isinstance(dims, str):
             dims = (dims,)
         lengths = None if shape is None else _shape(name, shape)
@@ -91,7 +96,7 @@ class Model:
                     raise ValueError(f"rv {name!r}: dims {missing} have no coords; give them or a shape")
                 lengths = tuple(len(self.coords[dim]) for dim in dims)
             dims = self._checked_dims("rv", name, dims, lengths)
-        self.nodes.append(Node("rv", name, distribution, lengths, None if dims is None else tuple(dims)))
+        self.nodes.append(Node("rv", name, distribution, lengths, None if dims is None else tuple(dims), reparam))
         return self
 
     def obs(self, name: str, distribution: Distribution, value: Any) -> Model:
@@ -149,6 +154,7 @@ class Model:
                 "content": encode(node.content),
                 "shape": None if node.shape is None else list(node.shape),
                 "dims": None if node.dims is None else list(node.dims),
+                "reparam": node.reparam,
             }
             for node in self.nodes
         ]
@@ -170,7 +176,7 @@ class Model:
             if name not in observed:
                 model.data(name, value, dims=whole["data_dims"].get(name))
         for node in whole["nodes"]:
-            model._add(node["kind"], node["name"], decode(node["content"]), node["shape"], node["dims"], values)
+            model._add(node, decode(node["content"]), values)
         return model
 
     def to_json(self) -> str:
@@ -187,10 +193,11 @@ class Model:
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a livenuts model: {error}") from error
 
-    def _add(self, kind: str, name: str, content: Any, shape: Any, dims: Any, values: Mapping[str, np.ndarray]) -> None:
+    def _add(self, node: Mapping[str, Any], content: Any, values: Mapping[str, np.ndarray]) -> None:
         """Add a statement that was read, through the door that it came in by when it was written."""
+        kind, name, dims = node["kind"], node["name"], node["dims"]
         if kind == "rv":
-            self.rv(name, content, shape=shape, dims=dims)
+            self.rv(name, content, shape=node["shape"], dims=dims, reparam=node.get("reparam"))
         elif kind == "obs":
             self.obs(name, content, values[name])
         elif kind == "det":

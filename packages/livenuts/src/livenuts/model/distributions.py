@@ -13,6 +13,29 @@ from typing import Any
 
 from livenuts.model.expressions import Ref, literal, references
 
+LOCATION_SCALE = (
+    "Normal",
+    "StudentT",
+    "Cauchy",
+    "Laplace",
+    "Logistic",
+    "Gumbel",
+    "LogNormal",
+    "MultivariateNormal",
+)
+"""Families whose variables are a standard variable, scaled and moved (and, for LogNormal, exponentiated)."""
+
+
+def check_reparam(name: str, family: str, reparam: str | None) -> None:
+    """Refuse a reparametrisation that there is not, or that the variable's family has not."""
+    if reparam not in (None, "non_centered"):
+        raise ValueError(f"rv {name!r}: reparam must be 'non_centered' or None, got {reparam!r}")
+    if reparam is not None and family not in LOCATION_SCALE:
+        raise ValueError(
+            f"rv {name!r}: {family} cannot be {reparam}: it is not a location and a scale; "
+            f"families that are: {', '.join(LOCATION_SCALE)}"
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Distribution:

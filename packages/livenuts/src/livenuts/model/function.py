@@ -16,7 +16,14 @@ from livenuts.model.builder import _shape
 class Frame(Protocol):
     """What runs a model function: each statement is one call."""
 
-    def rv(self, name: str, distribution: Any, shape: tuple[int, ...] | None, dims: tuple[str, ...] | None) -> Any: ...
+    def rv(
+        self,
+        name: str,
+        distribution: Any,
+        shape: tuple[int, ...] | None,
+        dims: tuple[str, ...] | None,
+        reparam: str | None = None,
+    ) -> Any: ...
     def obs(self, name: str, distribution: Any, value: Any) -> Any: ...
     def det(self, name: str, value: Any, dims: tuple[str, ...] | None) -> Any: ...
     def factor(self, name: str, value: Any) -> None: ...
@@ -51,10 +58,11 @@ def rv(
     *,
     shape: int | Sequence[int] | None = None,
     dims: Sequence[str] | str | None = None,
+    reparam: str | None = None,
 ) -> Any:
-    """A random variable's value, in a model function. `shape` is the batch shape."""
+    """A random variable's value, in a model function; the arguments are those of `Model.rv`."""
     names = None if dims is None else (dims,) if isinstance(dims, str) else tuple(dims)
-    return _current("rv", name).rv(name, distribution, None if shape is None else _shape(name, shape), names)
+    return _current("rv", name).rv(name, distribution, None if shape is None else _shape(name, shape), names, reparam)
 
 
 def obs(name: str, distribution: Any, value: Any) -> Any:

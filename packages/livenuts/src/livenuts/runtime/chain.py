@@ -214,16 +214,22 @@ class ChainRun:
         self.note()
 
     def _chunk(self, count: int) -> None:
-        first, warm = self.made, self.warmed is None
         drawn = self._draw(count)
-        rows, count = drawn.rows, len(drawn.rows)
         values: dict[str, np.ndarray] = {}
-        if self.sink is not None or not warm:
+        if self.sink is not None or self.warmed is not None:
+            count = len(drawn.rows)
             constrained = self.compiled.constrain(self.bound.data, drawn.positions, np.int64(count))
             values = {name: np.asarray(constrained[name])[:count].copy() for name in self.draws}
         self.packed = drawn.packed
-        self.made = first + count
-        if count:
+        self.take(values, drawn)
+        if drawn.error is not None:
+            raise drawn.error
+
+    def take(self, values: dict[str, np.ndarray], drawn: Drawn) -> None:
+        """Keep the next draws, learn from them in warm-up, and tell the sink."""
+        first, warm, rows = self.made, self.warmed is None, drawn.rows
+        self.made = first + len(rows)
+        if len(rows):
             column = dict(zip(RECORDED, rows.T, strict=True))
             self.leapfrogs += int(column["n_steps"].sum())
             self.latest = dict(zip(RECORDED, rows[-1].tolist(), strict=True))
@@ -237,8 +243,6 @@ class ChainRun:
         self.note()
         if self.sink is not None:
             self._send(values, rows, first if self.warmed is None else first - self.warmed, warm)
-        if drawn.error is not None:
-            raise drawn.error
 
     def _draw(self, count: int) -> Drawn:
         """So many draws in one call; one by one where host code in the log density fails."""

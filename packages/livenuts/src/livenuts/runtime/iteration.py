@@ -120,32 +120,42 @@ def run(
             jnp.where(drawing, controls.max_depth, 1),
             depth_limit,
         )
-        values = jnp.stack(
-            [
-                state.log_density,
-                info.energy,
-                info.acceptance_rate,
-                step_size,
-                info.num_steps.astype(jnp.float64),
-                info.tree_depth.astype(jnp.float64),
-                info.diverging.astype(jnp.float64),
-                info.offset.astype(jnp.float64),
-            ]
-        )
+        values = statistics(state, info, step_size)
         row = chain.draw - first  # other iterations write the row that the next draw overwrites
         buffers = Buffers(
             lax.dynamic_update_index_in_dim(buffers.positions, state.position, row, 0),
             lax.dynamic_update_index_in_dim(buffers.statistics, values, row, 0),
             lax.dynamic_update_index_in_dim(buffers.gradients, state.gradient, jnp.minimum(row, last_gradient), 0),
         )
-        chain = lax.cond(
-            drawing,
-            lambda: _draw(chain, state, info, controls),
-            lambda: _prepare(chain, state, info),
-        )
-        return chain._replace(iteration=chain.iteration + 1), buffers
+        return after(chain, state, info, controls), buffers
 
     return lax.while_loop(unfinished, iterate, (chain, buffers))
+
+
+def statistics(state: State, info: Info, step_size: jax.Array) -> jax.Array:
+    """A draw's `STATISTICS`."""
+    return jnp.stack(
+        [
+            state.log_density,
+            info.energy,
+            info.acceptance_rate,
+            step_size,
+            info.num_steps.astype(jnp.float64),
+            info.tree_depth.astype(jnp.float64),
+            info.diverging.astype(jnp.float64),
+            info.offset.astype(jnp.float64),
+        ]
+    )
+
+
+def after(chain: Chain, state: State, info: Info, controls: Controls) -> Chain:
+    """The chain after an iteration that led to `state`."""
+    chain = lax.cond(
+        chain.mode == DRAW,
+        lambda: _draw(chain, state, info, controls),
+        lambda: _prepare(chain, state, info),
+    )
+    return chain._replace(iteration=chain.iteration + 1)
 
 
 def _draw(chain: Chain, state: State, info: Info, controls: Controls) -> Chain:

@@ -18,9 +18,10 @@ from livenuts.compiler.target import Bound
 from livenuts.compiler.x64 import x64
 from livenuts.messages import Sink
 from livenuts.result import Continuation, Result
+from livenuts.runtime import vectorized
 from livenuts.runtime.announce import Announcements
 from livenuts.runtime.chain import ChainRun, as_data, statistics_columns
-from livenuts.runtime.compiled import Compiled, read_metric
+from livenuts.runtime.compiled import compile_chains, read_metric
 from livenuts.runtime.crew import Crew
 from livenuts.runtime.progress import ProgressBar, ProgressMessages
 from livenuts.runtime.record import Record
@@ -38,12 +39,16 @@ _PATIENCE = 5000
 class Run:
     """The chains of a run, in groups that learn together."""
 
-    def __init__(
-        self, source: Any, bound: Bound, compiled: Compiled, settings: Settings, seed: int, warm_start: bool
-    ) -> None:
-        self.source, self.bound, self.compiled, self.settings, self.seed = source, bound, compiled, settings, seed
+    def __init__(self, source: Any, bound: Bound, settings: Settings, seed: int, warm_start: bool) -> None:
+        self.source, self.bound, self.settings, self.seed = source, bound, settings, seed
         self.warm_start = warm_start
-        self.chains = [ChainRun(k, bound, compiled, settings, seed, None) for k in range(settings.num_chains)]
+        self.chains: list[ChainRun]
+        if settings.chain_method == "vectorized":
+            self.chains = vectorized.make_chains(bound, settings, seed)
+        else:
+            compiled = compile_chains(bound, settings)
+            self.chains = [ChainRun(k, bound, compiled, settings, seed, None) for k in range(settings.num_chains)]
+        self.compiled = self.chains[0].compiled
         pooled = settings.adaptation == "pooled"
         self.groups = [self.chains] if pooled else [[chain] for chain in self.chains]
         self.warmups: list[Warmup] = []
@@ -193,6 +198,9 @@ class Run:
         crew = Crew(len(self.chains), halted)
 
         def conduct() -> None:
+            if self.settings.chain_method == "vectorized":
+                vectorized.run_together(self.chains, self.warmups[0], should_stop)
+                return
             if len(self.groups) > 1:
                 pairs = list(zip(self.chains, self.warmups, strict=True))
                 if on_workers is None:
@@ -257,7 +265,7 @@ class Run:
         description = bound.description
         observed = {name: np.asarray(description.data[name]) for name in description.observed}
         continuation = None
-        if status == "completed":
+        if status == "completed" and settings.chain_method == "threads":
             continuation = Continuation(self.state(), self.warm_start, self.source, lambda: self.digest)
         return Result(
             model=description.name,

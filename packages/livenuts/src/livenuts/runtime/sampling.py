@@ -15,7 +15,6 @@ from livenuts.compiler.target import compile_model
 from livenuts.messages import Sink
 from livenuts.result import Result
 from livenuts.runtime.checkpoint import Checkpoint, CheckpointError, Store
-from livenuts.runtime.compiled import compile_chains
 from livenuts.runtime.record import (
     Record,
     differences,
@@ -30,6 +29,7 @@ from livenuts.runtime.recovery import RECORDED
 from livenuts.runtime.run import Run
 from livenuts.runtime.settings import Settings, entropy
 from livenuts.runtime.tasks import Workers, check_executor
+from livenuts.runtime.vectorized import check as check_vectorized
 from livenuts.tuning import Tuning
 
 
@@ -45,6 +45,7 @@ def sample(
     metric: str = "auto",
     adaptation: str = "pooled",
     early_stop: bool = True,
+    chain_method: str = "threads",
     init: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     warm_start: Tuning | Result | None = None,
     sink: Sink | None = None,
@@ -75,6 +76,9 @@ def sample(
     early_stop
         End warm-up as soon as a metric is confirmed by the draws made with it and the log density no longer drifts,
         looked at after 100, 150, 225, ... draws. False makes all `num_warmup` iterations.
+    chain_method
+        "threads": a chain a thread, the better choice on a CPU; "vectorized": all chains in one program on JAX's
+        default device, for hundreds of chains on a GPU.
     init
         Constrained starting values by variable, for all chains or as one mapping a chain. Variables left out start at
         uniform random positions on (-2, 2) of their unconstrained scale (Stan's default).
@@ -107,8 +111,18 @@ def sample(
         For a model, data or setting that cannot be right; the message names it.
     """
     settings = Settings(
-        num_warmup, num_samples, num_chains, target_accept, max_tree_depth, metric, adaptation, early_stop
+        num_warmup,
+        num_samples,
+        num_chains,
+        target_accept,
+        max_tree_depth,
+        metric,
+        adaptation,
+        early_stop,
+        chain_method,
     )
+    if settings.chain_method == "vectorized":
+        check_vectorized(settings, executor=executor, checkpoint=checkpoint)
     run_seed = entropy(seed)
     tuning = warm_start.tuning if isinstance(warm_start, Result) else warm_start
     if tuning is not None and not isinstance(tuning, Tuning):
@@ -233,7 +247,7 @@ def extend(
 
 def _prepare(model: Any, settings: Settings, seed: int, warm_start: bool) -> Run:
     bound = compile_model(model)
-    return Run(model, bound, compile_chains(bound, settings), settings, seed, warm_start)
+    return Run(model, bound, settings, seed, warm_start)
 
 
 def _asked(run: Run) -> dict[str, Any]:

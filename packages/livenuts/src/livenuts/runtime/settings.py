@@ -10,6 +10,7 @@ import numpy as np
 
 METRICS = ("auto", "diag", "low_rank", "dense")
 ADAPTATIONS = ("pooled", "independent")
+CHAIN_METHODS = ("threads", "vectorized")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Settings:
     metric: str
     adaptation: str
     early_stop: bool
+    chain_method: str = "threads"
 
     def __post_init__(self) -> None:
         for name, least in (("num_warmup", 0), ("num_samples", 0), ("num_chains", 1), ("max_tree_depth", 1)):
@@ -42,7 +44,8 @@ class Settings:
         if not 0.0 < target < 1.0:
             raise ValueError(f"target_accept must be between 0 and 1, got {self.target_accept!r}")
         object.__setattr__(self, "target_accept", target)
-        for name, choices in (("metric", METRICS), ("adaptation", ADAPTATIONS)):
+        choosable = (("metric", METRICS), ("adaptation", ADAPTATIONS), ("chain_method", CHAIN_METHODS))
+        for name, choices in choosable:
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if not isinstance(self.early_stop, (bool, np.bool_)):
