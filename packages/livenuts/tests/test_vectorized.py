@@ -64,7 +64,7 @@ def test_the_draws_are_those_of_threads(metric: str) -> None:
     for name, values in (threads.draws | threads.stats).items():
         np.testing.assert_allclose((ours.draws | ours.stats)[name], values, rtol=1e-6, atol=1e-6, err_msg=name)
     other = ln.sample(schools(), seed=3, warm_start=tuning, **run | ONE)
-    assert not np.isclose(other.draws["mu"], ours.draws["mu"], rtol=1e-6).any()
+    assert np.isclose(other.draws["mu"], ours.draws["mu"], rtol=1e-6).mean() < 0.5  # a chain may stand still
 
 
 def test_the_search_for_a_step_is_that_of_threads() -> None:

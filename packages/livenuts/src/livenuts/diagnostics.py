@@ -110,7 +110,7 @@ class Summary(Mapping[str, dict[str, float]]):
             )
             for row in [header, *body]
         ]
-        note = f"{self.num_chains} chains of {self.num_draws} draws, {self.divergences} divergences"
+        note = f"{self.num_chains} chains of {self.num_draws} draws, {_count_divergences(self.divergences)}"
         return "\n".join([*lines, note, *self.concerns()])
 
     def concerns(self) -> list[str]:
@@ -131,10 +131,14 @@ class Summary(Mapping[str, dict[str, float]]):
                     f"{_text(column, values[worst])} ({self.rows[worst]}): {advice}"
                 )
         if self.divergences:
-            found.append(f"{self.divergences} divergences: the draws may miss a part of the posterior")
+            found.append(f"{_count_divergences(self.divergences)}: the draws may miss a part of the posterior")
         return found
 
     __repr__ = __str__
+
+
+def _count_divergences(number: int) -> str:
+    return f"{number} divergence{'' if number == 1 else 's'}"
 
 
 def _text(column: str, value: float) -> str:

@@ -19,7 +19,7 @@ _limit: Any = None
 
 
 @contextmanager
-def one_thread(rows: int) -> Iterator[None]:
+def one_thread(rows: int = _DIVIDED) -> Iterator[None]:
     """One thread for the linear algebra of this process, from the first to enter until the last to leave."""
     global _inside, _controller, _limit
     if rows < _DIVIDED:

@@ -12,6 +12,7 @@ import numpy as np
 
 from livenuts.adaptation import dual_averaging
 from livenuts.adaptation.fisher import Estimate
+from livenuts.adaptation.one_thread import one_thread
 from livenuts.adaptation.warmup import Lesson, Stretch, Warmup
 from livenuts.compiler.target import Bound
 from livenuts.kernel.metric import Metric
@@ -169,6 +170,13 @@ class ChainRun:
 
     def run(self, until: int, stop: Callable[[], bool]) -> None:
         """Make draws until there are `until`, chunk by chunk, unless told to stop between two chunks."""
+        if self.compiled.program.native:
+            self._run(until, stop)
+            return
+        with one_thread():  # a density with a decomposition in it: chains share the cores already
+            self._run(until, stop)
+
+    def _run(self, until: int, stop: Callable[[], bool]) -> None:
         program, warm = self.compiled.program, self.warmed is None
         most = program.gradient_rows if warm else program.rows
         per_draw = self.compiled.seconds_per_draw

@@ -244,11 +244,23 @@ class Run:
         shortest = min(chain.kept for chain in used)
         shapes = {item.name: item.shape for item in bound.target.outputs}
 
-        def joined(blocks: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-            return np.concatenate(blocks)[:shortest] if blocks else np.empty((0, *shape))
+        continuation = None
+        if status == "completed" and settings.chain_method == "threads":
+            continuation = Continuation(self.state(), self.warm_start, self.source, lambda: self.digest)
 
-        draws = {name: np.stack([joined(c.draws[name], shape) for c in used]) for name, shape in shapes.items()}
-        rows = np.stack([joined(chain.statistics, (len(RECORDED),)) for chain in used])
+        def joined(kept: Sequence[list[np.ndarray]], shape: tuple[int, ...]) -> np.ndarray:
+            """All chains' blocks in one array; a block is let go once it is in."""
+            whole = np.empty((len(kept), shortest, *shape))
+            for row, blocks in zip(whole, kept, strict=True):
+                place = 0
+                while blocks:
+                    block = blocks.pop(0)[: shortest - place]
+                    row[place : place + len(block)] = block
+                    place += len(block)
+            return whole
+
+        draws = {name: joined([chain.draws[name] for chain in used], shape) for name, shape in shapes.items()}
+        rows = joined([chain.statistics for chain in used], (len(RECORDED),))
         stats = statistics_columns(rows)
         stats["reached_max_treedepth"] = (stats["tree_depth"] == settings.max_tree_depth) & ~stats["diverging"]
         states = [chain.final_state() for chain in chains]
@@ -264,9 +276,6 @@ class Run:
         timings |= {phase: max(chain.seconds[phase] for chain in chains) for phase in ("warmup", "sampling")}
         description = bound.description
         observed = {name: np.asarray(description.data[name]) for name in description.observed}
-        continuation = None
-        if status == "completed" and settings.chain_method == "threads":
-            continuation = Continuation(self.state(), self.warm_start, self.source, lambda: self.digest)
         return Result(
             model=description.name,
             draws=draws,
