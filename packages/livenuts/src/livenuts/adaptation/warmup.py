@@ -15,7 +15,7 @@ from livenuts.adaptation.dual_averaging import settled
 from livenuts.adaptation.fisher import Estimate, estimate, from_gradient, misfit
 from livenuts.adaptation.one_thread import one_thread
 
-LESSONS = (10, 20, 30, 45, 70, 100, 150, 225, 340, 510, 765)
+LESSONS = (12, 30, 60, 100, 150, 225, 340, 510, 765)
 """Draws of a chain after which it learns; after the last, one and a half times as many, and so on."""
 _GROWTH = 1.5
 _LAST_LESSON = 0.85
@@ -33,7 +33,7 @@ MOST_DIRECTIONS = 32
 _FEWEST_FOR_DIRECTIONS = 10
 # "auto" tries directions for the stretch after either of these lessons, goes without them for the next one, and keeps
 # them if they saved this share of the leapfrog steps.
-_TRIALS = (45, 225)
+_TRIALS = (30, 225)
 _WORTH_SAVING = 0.1
 
 

@@ -19,7 +19,7 @@ from livenuts.kernel.metric import Metric
 from livenuts.messages import Sink
 from livenuts.runtime.compiled import Compiled, make_metric, no_metric
 from livenuts.runtime.emission import send_draws
-from livenuts.runtime.iteration import DRAW, SEARCH, Chain, Controls, new_chain
+from livenuts.runtime.iteration import DRAW, NEVER, SEARCH, Chain, Controls, new_chain
 from livenuts.runtime.recovery import MOST_FAILURES, RECORDED, DensityError, Recovery, rejected, words
 from livenuts.runtime.settings import Settings, chain_key, start_generator
 from livenuts.tuning import Tuning
@@ -156,9 +156,7 @@ class ChainRun:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    def _step(
-        self, packed: tuple[Any, Any], until: int, until_iteration: int = np.iinfo(np.int64).max
-    ) -> tuple[Any, Any, Any]:
+    def _step(self, packed: tuple[Any, Any], until: int, until_iteration: int = NEVER) -> tuple[Any, Any, Any]:
         controls = Controls(
             until=np.int64(until),
             until_iteration=np.int64(until_iteration),

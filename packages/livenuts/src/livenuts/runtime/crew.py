@@ -13,6 +13,7 @@ from livenuts.compiler.x64 import x64
 
 T = TypeVar("T")
 
+_CORES = os.cpu_count() or 1
 _WATCH_SECONDS = 0.05
 # Work shorter than this is done sooner by one thread than handed to several.
 _WORTH_A_HANDOVER = 5e-4
@@ -42,7 +43,7 @@ class Crew:
 
     def each(self, work: Callable[[T], None], items: Sequence[T], seconds: float) -> None:
         """From the conductor: do `work`, of so many seconds each, on every item; the first error halts the others."""
-        threads = min(len(items), os.cpu_count() or 1) if seconds < _WORTH_A_THREAD else len(items)
+        threads = min(len(items), _CORES) if seconds < _WORTH_A_THREAD else len(items)
         if seconds < _WORTH_A_HANDOVER:
             threads = 1
 

@@ -22,6 +22,8 @@ from livenuts.kernel.tree import State, select
 
 DRAW, SEARCH, EVALUATE = 0, 1, 2
 SEARCH_ACCEPTANCE = 0.8
+NEVER = 2**53
+"""An iteration that no chain comes to; the largest number up to which float64 holds every integer."""
 # Beyond exp(+-25) the search has lost its way: it keeps the last step size.
 _SEARCH_LIMIT = 25.0
 

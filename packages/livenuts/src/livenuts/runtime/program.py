@@ -79,7 +79,8 @@ def build_program(
     template = new_chain(np.zeros(dimension), metric)
     pack, unpack = packing(template, dimension)
 
-    def call(data: Any, matrix: jax.Array, vector: jax.Array, key: jax.Array, controls: Controls) -> Any:
+    def call(data: Any, matrix: jax.Array, vector: jax.Array, key: jax.Array, numbers: jax.Array) -> Any:
+        controls = Controls(*(numbers[place].astype(leaf.dtype) for place, leaf in enumerate(controls_shape())))
         leaves = jax.tree.leaves(data)
 
         def log_density_and_gradient(position: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -95,13 +96,17 @@ def build_program(
     num_bytes = sum(leaf.nbytes for leaf in [*jax.tree.leaves(data), *closed.consts])
     metric_size = max(np.size(leaf) for leaf in jax.tree.leaves(metric))
     with x64():
-        arguments = (data, *pack(template), np.uint64(0), controls_shape())
+        arguments = (data, *pack(template), np.uint64(0), np.array(controls_shape(), np.float64))
         suitable = is_native(closed, num_bytes) and metric_size <= _NATIVE_METRIC_SIZE
         step = compile_native(call, arguments) if suitable else None
         native = step is not None
         if step is None:
             step = compile_usual(call, arguments)
-    return Program(dimension, rows, gradient_rows, native, step, pack, unpack)
+
+    def made(data: Any, matrix: Any, vector: Any, key: Any, controls: Controls) -> Any:
+        return step(data, matrix, vector, key, np.array(controls, np.float64))
+
+    return Program(dimension, rows, gradient_rows, native, made, pack, unpack)
 
 
 def controls_shape() -> Controls:

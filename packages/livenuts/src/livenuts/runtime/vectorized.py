@@ -26,7 +26,7 @@ from livenuts.kernel.metric import Metric
 from livenuts.kernel.tree import State
 from livenuts.runtime.chain import ChainRun, Drawn
 from livenuts.runtime.compiled import Compiled, make_metric, no_metric
-from livenuts.runtime.iteration import SEARCH, Chain, Controls, new_chain
+from livenuts.runtime.iteration import NEVER, SEARCH, Chain, Controls, new_chain
 from livenuts.runtime.lockstep import Lane, new_lane, run
 from livenuts.runtime.program import Program, controls_shape
 from livenuts.runtime.settings import Settings
@@ -126,7 +126,7 @@ def _advance(chains: list[Any], until: int, stop: Callable[[], bool]) -> None:
     keys = np.array([chain.key for chain in chains])
     controls = Controls(
         until=np.int64(until),
-        until_iteration=np.int64(np.iinfo(np.int64).max),
+        until_iteration=np.int64(NEVER),
         adapting=np.bool_(warm),
         max_depth=np.int64(settings.max_tree_depth),
         target_accept=np.float64(settings.target_accept),
