@@ -31,7 +31,8 @@ from report import command, machine, publish, table
 HERE = Path(__file__).parent
 # A sampler, or a sampler and its variant.
 COLUMNS = (
-    "livenuts", "livenuts all-warmup", "nutpie", "nutpie raw", "numpyro", "numpyro jit", "blackjax", "pymc",
+    "livenuts", "livenuts all-warmup", "nutpie default", "nutpie", "nutpie raw",
+    "numpyro", "numpyro jit", "blackjax", "pymc",
 )  # fmt: skip
 SLOW = ("numpyro", "pymc")
 COLD = ("livenuts", "nutpie", "numpyro jit")
@@ -178,6 +179,8 @@ def warm_report(found: Any, versions: Any, columns: list[str], options: argparse
     lines += [f"Medians of {options.seeds} seeds{twice}{few}, interleaved.", ""]
     if "livenuts all-warmup" in columns:
         lines += ["`livenuts all-warmup` may not end its warm-up early.", ""]
+    if "nutpie default" in columns:
+        lines += ["`nutpie default` keeps the draws of warm-up, as nutpie does by itself; `nutpie` does not.", ""]
     if "nutpie raw" in columns:
         lines += ["`nutpie raw` leaves its draws in Arrow buffers, not yet arrays.", ""]
     if "numpyro jit" in columns:

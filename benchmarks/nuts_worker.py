@@ -59,7 +59,8 @@ def nutpie(name: str, warmup: int, draws: int, chains: int) -> Made:
     """Without the draws of warm-up, which the others do not return either: that saves nutpie a fifth on small models.
 
     Its diagonal metric is its fastest: `low_rank` saves leapfrogs (sv: a seventh), and takes as long or longer.
-    The variant `raw` leaves the draws in nutpie's Arrow buffers, not readable as arrays: its sampling loop alone.
+    The variant `default` keeps them, as nutpie does unless told otherwise. The variant `raw` leaves the draws in
+    nutpie's Arrow buffers, not readable as arrays: its sampling loop alone.
     """
     import numba
     import nutpie as peer
@@ -73,7 +74,7 @@ def nutpie(name: str, warmup: int, draws: int, chains: int) -> Made:
             models.append(peer.compile_pymc_model(pymc_model(name)))
         raw = variant == "raw"
         trace = peer.sample(
-            models[0], seed=seed, save_warmup=False, progress_bar=False, return_raw_trace=raw, **settings
+            models[0], seed=seed, save_warmup=variant == "default", progress_bar=False, return_raw_trace=raw, **settings
         )
         if raw:
             return Sampled(None, None)
