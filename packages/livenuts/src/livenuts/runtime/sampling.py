@@ -70,7 +70,7 @@ def sample(
         A trajectory has at most 2^max_tree_depth - 1 leapfrog steps.
     metric
         The inverse mass matrix: "diag", a scale a parameter; "low_rank", other scales along a few directions too;
-        "dense"; "auto", directions only where they fit draws that they were not learned from.
+        "dense"; "auto", directions only where a trial during warm-up shows that they save steps.
     adaptation
         "pooled": the chains learn one metric from all their draws; "independent": each its own.
     early_stop
