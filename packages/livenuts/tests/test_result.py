@@ -380,7 +380,9 @@ def standard_normals(position: Any) -> Any:
 
 def test_a_summary_says_what_speaks_against_it() -> None:
     funnel = ln.Model("funnel").rv("y", dist.Normal(0, 3)).rv("x", dist.Normal(0, ln.exp(ln.ref("y") / 2)), shape=9)
-    concerns = "\n".join(ln.sample(funnel, seed=1, progress=False).summary().concerns())
+    concerns = "\n".join(
+        ln.sample(funnel, seed=1, target_accept=0.6, num_samples=4000, progress=False).summary().concerns()
+    )
     assert "r_hat above 1.01" in concerns
     assert "divergences: the draws may miss a part" in concerns
     gauss = ln.from_logdensity(standard_normals, np.zeros(10))
