@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from livenuts import dist, ref
 from livenuts.adaptation.one_thread import one_thread
-from livenuts.runtime import chain as chain_module
+from livenuts.runtime import moves
 from livenuts_checks import run_threads
 from threadpoolctl import threadpool_info
 
@@ -80,17 +80,17 @@ def heard(**arguments: Any) -> tuple[ln.Result, dict[str, list[Any]]]:
     return ln.sample(schools(), sink=sink, **RUN | arguments), messages
 
 
-@pytest.mark.parametrize(("first", "seconds"), [(1, 0.0), (3, 1e-5), (17, 1e-3), (10_000, 10.0)])
+@pytest.mark.parametrize(("first", "seconds"), [(1, 0.0), (7, 1e-5), (17, 1e-3), (10_000, 10.0)])
 def test_chunks_and_listeners_change_nothing(
     plain: ln.Result, monkeypatch: pytest.MonkeyPatch, first: int, seconds: float
 ) -> None:
     """Chunks of one draw, of a few, and as long as they come; draws, tuning and messages are the same bits."""
     everything = heard(seed=5)[1]
-    monkeypatch.setattr(chain_module, "_FIRST_CHUNK", first)
-    monkeypatch.setattr(chain_module, "_CHUNK_SECONDS", seconds)
+    monkeypatch.setattr(moves, "_FIRST_CHUNK", first)
+    monkeypatch.setattr(moves, "_CHUNK_SECONDS", seconds)
     lengths: list[int] = []
-    chunk = chain_module.ChainRun._chunk
-    monkeypatch.setattr(chain_module.ChainRun, "_chunk", lambda self, n: (lengths.append(n), chunk(self, n))[1])
+    chunk = moves.chunk
+    monkeypatch.setattr(moves, "chunk", lambda team, n: (lengths.append(n), chunk(team, n))[1])
     for program in list(_programs()):
         program.seconds_per_draw = None
     result, messages = heard(seed=5)
@@ -101,13 +101,14 @@ def test_chunks_and_listeners_change_nothing(
 
 def test_a_chunk_in_the_key_would_show(plain: ln.Result, monkeypatch: pytest.MonkeyPatch) -> None:
     """Poison: random numbers that know how draws are grouped."""
-    chunk = chain_module.ChainRun._chunk
+    chunk = moves.chunk
 
-    def poisoned(self: Any, count: int) -> None:
-        self.key = np.uint64(self.key + np.uint64(1))
-        chunk(self, count)
+    def poisoned(team: Any, count: int) -> None:
+        for chain in team:
+            chain.key = np.uint64(chain.key + np.uint64(1))
+        chunk(team, count)
 
-    monkeypatch.setattr(chain_module.ChainRun, "_chunk", poisoned)
+    monkeypatch.setattr(moves, "chunk", poisoned)
     assert bits(ln.sample(schools(), seed=5, **RUN)) != bits(plain)
 
 
@@ -160,8 +161,8 @@ def test_wide_models_with_short_chunks(monkeypatch: pytest.MonkeyPatch, metric: 
     model = ln.Model("wide").rv("x", dist.Gamma(2.0, 1.0), shape=37).det("y", ln.log(ref("x")) / 3.0 + ref("x") ** 1.5)
     run: dict[str, Any] = {"num_warmup": 60, "num_samples": 60, "num_chains": 1, "seed": 8, "progress": False}
     whole = ln.sample(model, metric=metric, **run)
-    monkeypatch.setattr(chain_module, "_FIRST_CHUNK", 1)
-    monkeypatch.setattr(chain_module, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(moves, "_FIRST_CHUNK", 1)
+    monkeypatch.setattr(moves, "_CHUNK_SECONDS", 0.0)
     assert bits(ln.sample(model, metric=metric, **run)) == bits(whole)
 
 
@@ -256,8 +257,8 @@ def test_a_sink_and_short_chunks_change_nothing_for_any_metric(monkeypatch: pyte
     """And the neighbours do not matter to independent chains, whatever metric they learn."""
     run: dict[str, Any] = {"seed": 5, "metric": metric, "adaptation": "independent"}
     whole = ln.sample(schools(), **RUN | run)
-    monkeypatch.setattr(chain_module, "_FIRST_CHUNK", 1)
-    monkeypatch.setattr(chain_module, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(moves, "_FIRST_CHUNK", 1)
+    monkeypatch.setattr(moves, "_CHUNK_SECONDS", 0.0)
     assert bits(heard(**run)[0]) == bits(whole)
     alone = ln.sample(schools(), **RUN | run | {"num_chains": 1})
     for name, values in alone.draws.items():

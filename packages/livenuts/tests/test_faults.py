@@ -14,6 +14,7 @@ import livenuts as ln
 import numpy as np
 import pytest
 from livenuts.runtime import chain as chain_module
+from livenuts.runtime import moves
 from livenuts.runtime.recovery import MOST_FAILURES
 from livenuts_faults import Faults, evaluations, gaussian
 
@@ -141,8 +142,8 @@ def test_recovery_is_the_same_every_time(monkeypatch: pytest.MonkeyPatch, adapta
     assert sum(iteration < warmed[chain] for iteration, chain in places) > 3
     assert sum(iteration >= warmed[chain] for iteration, chain in places) == recovered.sum()
     for seconds in (0.0, 10.0):
-        monkeypatch.setattr(chain_module, "_FIRST_CHUNK", 1)
-        monkeypatch.setattr(chain_module, "_CHUNK_SECONDS", seconds)
+        monkeypatch.setattr(moves, "_FIRST_CHUNK", 1)
+        monkeypatch.setattr(moves, "_CHUNK_SECONDS", seconds)
         again, same = heard(**run)
         assert same == messages
         for name, values in first.draws.items():
@@ -163,9 +164,9 @@ def test_step_size_and_metric_ignore_what_failed(monkeypatch: pytest.MonkeyPatch
     assert faulty.stats["recovered"].mean() > 0.03
     assert faulty.tuning.step_size[0] == pytest.approx(quiet, rel=0.1)
 
-    def learns_from_failures(drawn: Any, column: dict[str, np.ndarray]) -> Any:
+    def learns_from_failures(rows: np.ndarray, column: dict[str, np.ndarray]) -> Any:
         """The poison: a failed transition counts as one whose acceptance was 0."""
-        return stretch(drawn, column | {"recovered": np.zeros(len(drawn.rows))})
+        return stretch(rows, column | {"recovered": np.zeros(len(rows))})
 
     stretch = chain_module._stretch
     monkeypatch.setattr(chain_module, "_stretch", learns_from_failures)
@@ -211,14 +212,14 @@ def test_what_is_not_the_callback_is_not_recovered_from(monkeypatch: pytest.Monk
     """An error of XLA itself, in a model that calls no host code, is raised as it is."""
     import jax
 
-    step = chain_module.ChainRun._step
+    step = moves.step
 
-    def broken(self: Any, packed: Any, until: int, *rest: Any) -> Any:
+    def broken(team: Any, until: int, *rest: Any) -> Any:
         if until > 130:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED")
-        return step(self, packed, until, *rest)
+        return step(team, until, *rest)
 
-    monkeypatch.setattr(chain_module.ChainRun, "_step", broken)
+    monkeypatch.setattr(moves, "step", broken)
     model = ln.Model("plain").rv("x", ln.dist.Normal(0, 1))
     with pytest.raises(jax.errors.JaxRuntimeError, match="EXHAUSTED"):
         ln.sample(model, **RUN)

@@ -21,7 +21,7 @@ from livenuts.compiler.native import compile_native, compile_usual
 from livenuts.compiler.x64 import x64
 from livenuts.kernel import random, transition, tree
 from livenuts.kernel.metric import Diagonal, Metric, low_rank
-from livenuts.kernel.tree import State
+from livenuts.kernel.tree import State, no_seams
 from scipy import stats
 
 CHAINS, STEPS, LONG = 256, 1500, 30_000
@@ -91,14 +91,14 @@ def p_values(
                 noise = random.normal(random.mix(own ^ DATA), OBSERVATIONS)
                 y = position[0] + jnp.exp(position[1]) * noise
                 value, gradient = evaluate(y, position)
-                state, _ = transition.transition(
+                state, *_ = transition.transition(
                     lambda x: evaluate(y, x),
                     metric,
                     State(position, gradient, value),
                     own,
                     step_size,
                     jnp.int64(6),
-                    6,
+                    no_seams(6, 2),
                 )
                 mu, s = state.position
                 moments = jnp.stack([function(mu, s, (y - mu) * jnp.exp(-s)) for function in functions])

@@ -18,7 +18,7 @@ import livenuts_portable
 import numpy as np
 import pytest
 from livenuts import dist
-from livenuts.runtime import chain as chain_module
+from livenuts.runtime import moves
 from livenuts.runtime import record as record_module
 from livenuts.runtime.checkpoint import Checkpoint, Folder, decode, encode
 from livenuts_faults import Faults, gaussian
@@ -282,8 +282,8 @@ def test_a_torn_state_falls_back_and_a_damaged_block_is_named(tmp_path: Path, mo
 
 def test_draws_are_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bytes written are those of the draws, once, and a state of fixed size a time."""
-    monkeypatch.setattr(chain_module, "_FIRST_CHUNK", 1)
-    monkeypatch.setattr(chain_module, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(moves, "_FIRST_CHUNK", 1)
+    monkeypatch.setattr(moves, "_CHUNK_SECONDS", 0.0)
     written: dict[str, int] = {}
 
     class Counting(dict[str, bytes]):

@@ -11,7 +11,7 @@ from livenuts.compiler.native import compile_native
 from livenuts.compiler.x64 import x64
 from livenuts.kernel import random, transition
 from livenuts.kernel.metric import Diagonal
-from livenuts.kernel.tree import State
+from livenuts.kernel.tree import State, no_seams
 from livenuts_checks import Z
 from livenuts_reference import MASK, MOMENTUM, RecursiveNUTS, random_uniform, splitmix_finalizer
 from scipy.stats import norm
@@ -57,7 +57,7 @@ def after_transitions(step_size: float, repeats: int, metric: type[Diagonal] = D
                     random.at(key, row * repeats + number),
                     step_size,
                     jnp.int64(10),
-                    10,
+                    no_seams(10, 2),
                 )[0]
 
             position = starts[row]
@@ -153,7 +153,13 @@ def test_duplicate_rate_is_that_of_the_exact_law() -> None:
     def one(position: Any, key: Any) -> Any:
         state = State(position, -position, -0.5 * jnp.vdot(position, position))
         return transition.transition(
-            lambda x: (-0.5 * jnp.vdot(x, x), -x), Diagonal(jnp.ones(1)), state, key, step_size, jnp.int64(10), 10
+            lambda x: (-0.5 * jnp.vdot(x, x), -x),
+            Diagonal(jnp.ones(1)),
+            state,
+            key,
+            step_size,
+            jnp.int64(10),
+            no_seams(10, 1),
         )[1]
 
     info = jax.jit(lambda starts, keys: jax.lax.map(lambda pair: one(*pair), (starts, keys)))(starts, keys)

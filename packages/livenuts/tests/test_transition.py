@@ -69,9 +69,9 @@ def compiled(target: Callable[..., Any]) -> Callable[..., Any]:
         evaluate = jax.value_and_grad(lambda x: target(jnp, a, x))
         log_density, gradient = evaluate(position)
         state = State(position, gradient, log_density)
-        return transition.trajectory(
-            evaluate, Diagonal(inverse_mass), state, momentum, key, step_size, depth, DEPTH_LIMIT
-        )
+        seams = tree.no_seams(DEPTH_LIMIT, 3)
+        metric = Diagonal(inverse_mass)
+        return transition.trajectory(evaluate, metric, state, momentum, key, step_size, depth, seams)[:2]
 
     return jax.jit(call)
 

@@ -111,7 +111,8 @@ def _trajectory(target: Any, inverse_mass: Any, position: Any, momentum: Any, ke
 
     value, gradient = here(position)
     state = State(position, gradient, value)
-    return transition.trajectory(here, Diagonal(inverse_mass), state, momentum, key, step, depth, DEPTH_LIMIT)
+    seams = tree.no_seams(DEPTH_LIMIT, position.shape[0])
+    return transition.trajectory(here, Diagonal(inverse_mass), state, momentum, key, step, depth, seams)[:2]
 
 
 _compiled = functools.cache(lambda poison: jax.jit(lambda *arguments: _trajectory(*arguments)))

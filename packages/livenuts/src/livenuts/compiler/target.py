@@ -274,9 +274,12 @@ def _with_constants(description: Description) -> tuple[Description, Hashable]:
     return description._replace(key=key, data={}, statements=lambda frame, _: statements(frame, data)), key
 
 
-def compile_constrain(target: Target, data: Any, rows: int) -> Any:
-    """Compiled `constrain` for a matrix of `rows` positions."""
+def compile_constrain(target: Target, data: Any, rows: int, columns: int) -> Any:
+    """Compiled `constrain` for a matrix of this shape, whose first columns are positions."""
 
-    arguments = (data, np.zeros((rows, target.dimension)), np.int64(0))
+    def constrain(data: Any, record: Any, count: Any) -> dict[str, Any]:
+        return target.constrain(data, record[:, : target.dimension], count)
+
+    arguments = (data, np.zeros((rows, columns)), np.int64(0))
     with x64():
-        return compile_native(target.constrain, arguments) or compile_usual(target.constrain, arguments)
+        return compile_native(constrain, arguments) or compile_usual(constrain, arguments)

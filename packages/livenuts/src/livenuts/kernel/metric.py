@@ -93,5 +93,7 @@ def low_rank(scale: np.ndarray, directions: np.ndarray, variances: np.ndarray, m
     rows, factors = np.zeros((most, dimension)), np.ones(most)
     rows[:rank], factors[:rank] = directions, variances
     height = max(_BLOCK, -(-most // _MOST_BLOCKS))
-    edges = range(height, most, height)
-    return LowRank(scale, tuple(np.split(rows, edges)), tuple(np.split(factors, edges)), np.int64(rank))
+    blocks = [slice(row, row + height) for row in range(0, most, height)]
+    return LowRank(
+        scale, tuple(rows[block] for block in blocks), tuple(factors[block] for block in blocks), np.int64(rank)
+    )

@@ -15,7 +15,7 @@ from jax import lax
 from livenuts.kernel import random
 from livenuts.kernel.integrator import LogDensityAndGradient, PhasePoint, energy
 from livenuts.kernel.metric import Metric
-from livenuts.kernel.tree import Candidate, Seams, State, Subtree, build_subtree, is_turning, no_seams, select
+from livenuts.kernel.tree import Candidate, Seams, State, Subtree, build_subtree, is_turning, select
 
 
 class Info(NamedTuple):
@@ -53,17 +53,18 @@ def transition(
     key: jax.Array,
     step_size: jax.Array,
     max_depth: jax.Array,
-    depth_limit: int,
-) -> tuple[State, Info]:
+    seams: Seams,
+) -> tuple[State, Info, Seams]:
     """Draw the next state; `key` is a 64-bit integer that no other transition uses.
 
-    `max_depth` may be traced; `depth_limit` is its static bound, for which memory is set aside. A state whose log
-    density is -inf accepts its first leaf whatever it is: with step size 0 that evaluates the density at a new
-    position, and the program needs no second copy of the model.
+    `seams` is room to work in, for trees of up to the depth it was made for: what it holds has no bearing, and making
+    it anew for each draw costs more than many a draw. A state whose log density is -inf accepts its first leaf
+    whatever it is: with step size 0 that evaluates the density at a new position, and the program needs no second copy
+    of the model.
     """
     dimension = state.position.shape[0]
     momentum = metric.momentum(random.normal(random.mix(key ^ random.MOMENTUM), dimension))
-    return trajectory(log_density_and_gradient, metric, state, momentum, key, step_size, max_depth, depth_limit)
+    return trajectory(log_density_and_gradient, metric, state, momentum, key, step_size, max_depth, seams)
 
 
 def trajectory(
@@ -74,8 +75,8 @@ def trajectory(
     key: jax.Array,
     step_size: jax.Array,
     max_depth: jax.Array,
-    depth_limit: int,
-) -> tuple[State, Info]:
+    seams: Seams,
+) -> tuple[State, Info, Seams]:
     """The transition given its momentum."""
     initial_energy = energy(metric, momentum, state.log_density)
     direction_key = random.mix(key ^ random.DIRECTION)
@@ -102,9 +103,8 @@ def trajectory(
         )
         return join(tree, new, direction_key), new.seams
 
-    seams = no_seams(depth_limit, state.position.shape[0])
-    tree, _ = lax.while_loop(unfinished, double, (alone(state, momentum, initial_energy), seams))
-    return tree.candidate.state, describe(tree)
+    tree, seams = lax.while_loop(unfinished, double, (alone(state, momentum, initial_energy), seams))
+    return tree.candidate.state, describe(tree), seams
 
 
 def alone(state: State, momentum: jax.Array, initial_energy: jax.Array) -> _Trajectory:

@@ -13,6 +13,7 @@ from livenuts.adaptation.fisher import Estimate
 from livenuts.adaptation.warmup import most_directions
 from livenuts.compiler.target import Bound, compile_constrain
 from livenuts.kernel.metric import Diagonal, Metric, low_rank
+from livenuts.runtime.iteration import width
 from livenuts.runtime.program import Program, build_program, calls_host
 from livenuts.runtime.settings import Settings
 
@@ -26,6 +27,7 @@ class Compiled:
 
     program: Program
     constrain: Callable[..., dict[str, jax.Array]]
+    """(data, record, count) -> values by name, of the record's first rows"""
     most_directions: int
     calls_host: bool
     """Whether the log density runs code that may raise."""
@@ -43,9 +45,8 @@ def compile_chains(bound: Bound, settings: Settings) -> Compiled:
         if key not in target.programs:
             metric = make_metric(no_metric(target.dimension), most)
             program = build_program(bound.closed, bound.prepared, target.dimension, metric, depth_limit, target.width())
-            target.programs[key] = Compiled(
-                program, compile_constrain(target, bound.data, program.rows), most, calls_host(bound.closed)
-            )
+            constrain = compile_constrain(target, bound.data, program.rows, width(target.dimension))
+            target.programs[key] = Compiled(program, constrain, most, calls_host(bound.closed))
         compiled: Compiled = target.programs[key]
     return compiled
 
@@ -55,6 +56,11 @@ def make_metric(estimate: Estimate, most: int) -> Metric:
     if most == 0:
         return Diagonal(estimate.scale**2)
     return low_rank(estimate.scale, estimate.directions, estimate.variances, most)
+
+
+def metric_vector(estimate: Estimate, most: int) -> np.ndarray:
+    """The metric as its layout packs it."""
+    return np.concatenate([np.reshape(leaf, -1) for leaf in jax.tree.leaves(make_metric(estimate, most))], dtype=float)
 
 
 def read_metric(metric: Any) -> Estimate:

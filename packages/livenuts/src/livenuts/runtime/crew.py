@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from livenuts.compiler.x64 import x64
 
@@ -41,15 +41,17 @@ class Crew:
             wait([future])
             self._pool.shutdown()
 
-    def each(self, work: Callable[[T], None], items: Sequence[T], seconds: float) -> None:
-        """From the conductor: do `work`, of so many seconds each, on every item; the first error halts the others."""
+    def each(self, work: Callable[[Sequence[T]], Any], items: Sequence[T], seconds: float) -> None:
+        """From the conductor: do `work` on the items, a share of them a thread; the first error halts the others.
+
+        An item's work takes so many seconds.
+        """
         threads = min(len(items), _CORES) if seconds < _WORTH_A_THREAD else len(items)
         if seconds < _WORTH_A_HANDOVER:
             threads = 1
 
         def share(first: int) -> None:
-            for item in items[first::threads]:
-                work(item)
+            work(items[first::threads])
 
         others = [self._pool.submit(self._inside, partial(share, first)) for first in range(1, threads)]
         try:

@@ -18,7 +18,7 @@ from livenuts.kernel import random
 from livenuts.kernel.integrator import LogDensityAndGradient
 from livenuts.kernel.metric import Metric
 from livenuts.kernel.transition import Info, transition
-from livenuts.kernel.tree import State, select
+from livenuts.kernel.tree import Seams, State, select
 
 DRAW, SEARCH, EVALUATE = 0, 1, 2
 SEARCH_ACCEPTANCE = 0.8
@@ -36,14 +36,15 @@ STATISTICS = (
     "tree_depth",
     "diverging",
     "index_in_trajectory",
+    "recovered",
 )
+"""What is recorded of a draw; it is recovered where host code in the log density failed, which is known outside."""
 
 
 class Chain(NamedTuple):
-    """Everything that a chain's future depends on, besides its key."""
+    """Everything that a chain's future depends on, besides its key and its metric."""
 
     state: State
-    metric: Any
     averaging: DualAveraging
     draw: Any
     """Draws made so far, warm-up included."""
@@ -66,20 +67,11 @@ class Controls(NamedTuple):
     target_accept: Any
 
 
-class Buffers(NamedTuple):
-    """What a call writes, a row a draw. Draws beyond the last row of gradients overwrite it."""
-
-    positions: Any
-    statistics: Any
-    gradients: Any
-
-
-def new_chain(position: np.ndarray, metric: Metric) -> Chain:
+def new_chain(position: np.ndarray) -> Chain:
     """A chain, in NumPy, that will first evaluate its density at `position`, then search a step size from 0.1."""
     nothing = np.int64(0)
     return Chain(
         state=State(position, np.zeros(position.shape[0]), np.float64(-np.inf)),
-        metric=metric,
         averaging=dual_averaging.start(np.log(np.float64(0.1))),
         draw=nothing,
         iteration=nothing,
@@ -90,64 +82,65 @@ def new_chain(position: np.ndarray, metric: Metric) -> Chain:
 
 def run(
     log_density_and_gradient: LogDensityAndGradient,
-    depth_limit: int,
+    metric: Metric,
     chain: Chain,
     key: jax.Array,
     controls: Controls,
-    buffers: Buffers,
-) -> tuple[Chain, Buffers]:
+    record: jax.Array,
+    first_row: jax.Array,
+    seams: Seams,
+) -> tuple[Chain, jax.Array, Seams]:
     """Iterate until `controls.until` draws or `controls.until_iteration` iterations are made.
 
-    The trip count is dynamic and every random number is keyed by the iteration, so any division of a run into calls
-    gives the same bits.
+    Draws are written to `record` as `row` makes them, from `first_row` on. The trip count is dynamic and every random
+    number is keyed by the iteration, so any division of a run into calls gives the same bits.
     """
-    first = chain.draw
-    last_gradient = buffers.gradients.shape[0] - 1
+    first = first_row - chain.draw
 
-    def unfinished(carry: tuple[Chain, Buffers]) -> jax.Array:
+    def unfinished(carry: tuple[Chain, jax.Array, Seams]) -> jax.Array:
         chain = carry[0]
         wanted = (chain.draw < controls.until) | (chain.mode == EVALUATE)
         return wanted & (chain.iteration < controls.until_iteration)
 
-    def iterate(carry: tuple[Chain, Buffers]) -> tuple[Chain, Buffers]:
-        chain, buffers = carry
+    def iterate(carry: tuple[Chain, jax.Array, Seams]) -> tuple[Chain, jax.Array, Seams]:
+        chain, record, seams = carry
         drawing = chain.mode == DRAW
         step_size = jnp.where(chain.mode == EVALUATE, 0.0, jnp.exp(chain.averaging.log_step))
-        state, info = transition(
+        state, info, seams = transition(
             log_density_and_gradient,
-            chain.metric,
+            metric,
             chain.state,
             random.at(key, chain.iteration),
             step_size,
             jnp.where(drawing, controls.max_depth, 1),
-            depth_limit,
+            seams,
         )
-        values = statistics(state, info, step_size)
-        row = chain.draw - first  # other iterations write the row that the next draw overwrites
-        buffers = Buffers(
-            lax.dynamic_update_index_in_dim(buffers.positions, state.position, row, 0),
-            lax.dynamic_update_index_in_dim(buffers.statistics, values, row, 0),
-            lax.dynamic_update_index_in_dim(buffers.gradients, state.gradient, jnp.minimum(row, last_gradient), 0),
-        )
-        return after(chain, state, info, controls), buffers
+        # Other iterations write the row that the next draw overwrites.
+        record = lax.dynamic_update_index_in_dim(record, row(state, info, step_size), first + chain.draw, 0)
+        return after(chain, state, info, controls), record, seams
 
-    return lax.while_loop(unfinished, iterate, (chain, buffers))
+    return lax.while_loop(unfinished, iterate, (chain, record, seams))
 
 
-def statistics(state: State, info: Info, step_size: jax.Array) -> jax.Array:
-    """A draw's `STATISTICS`."""
-    return jnp.stack(
-        [
-            state.log_density,
-            info.energy,
-            info.acceptance_rate,
-            step_size,
-            info.num_steps.astype(jnp.float64),
-            info.tree_depth.astype(jnp.float64),
-            info.diverging.astype(jnp.float64),
-            info.offset.astype(jnp.float64),
-        ]
-    )
+def row(state: State, info: Info, step_size: jax.Array) -> jax.Array:
+    """What is recorded of a draw: its position, its gradient, its `STATISTICS`."""
+    numbers = [
+        state.log_density,
+        info.energy,
+        info.acceptance_rate,
+        step_size,
+        info.num_steps.astype(jnp.float64),
+        info.tree_depth.astype(jnp.float64),
+        info.diverging.astype(jnp.float64),
+        info.offset.astype(jnp.float64),
+        jnp.float64(0.0),
+    ]
+    return jnp.concatenate([state.position, state.gradient, jnp.stack(numbers)])
+
+
+def width(dimension: int) -> int:
+    """Numbers in a `row`."""
+    return 2 * dimension + len(STATISTICS)
 
 
 def after(chain: Chain, state: State, info: Info, controls: Controls) -> Chain:

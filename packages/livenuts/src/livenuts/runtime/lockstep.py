@@ -16,14 +16,14 @@ from livenuts.kernel.integrator import LogDensityAndGradient, PhasePoint, energy
 from livenuts.kernel.metric import Metric
 from livenuts.kernel.transition import alone, describe, join, side, steps_to_end
 from livenuts.kernel.tree import empty_subtree, no_seams, select, visit
-from livenuts.runtime.iteration import DRAW, STATISTICS, Buffers, Chain, Controls, after, statistics
+from livenuts.runtime.iteration import DRAW, Chain, Controls, after, row, width
 
 # Where a chain is: it begins a draw, it begins a doubling, or it is inside one.
 _DRAW, _DOUBLING, _INSIDE = 0, 1, 2
 
 
 class Lane(NamedTuple):
-    """A chain and the tree that it is building; its metric is kept apart, for all lanes have the same."""
+    """A chain and the tree that it is building."""
 
     chain: Chain
     trajectory: Any
@@ -38,7 +38,8 @@ class Made(NamedTuple):
     lane: Lane
     is_draw: jax.Array
     """Whether this leapfrog step was the last one of a draw."""
-    statistics: jax.Array
+    row: jax.Array
+    """What is recorded of it then."""
 
 
 def new_lane(chain: Chain, depth_limit: int) -> Lane:
@@ -48,7 +49,7 @@ def new_lane(chain: Chain, depth_limit: int) -> Lane:
     trajectory = alone(state, nowhere, jnp.float64(0.0))
     seams = no_seams(depth_limit, nowhere.shape[0])
     subtree = empty_subtree(PhasePoint(state.position, nowhere, state.gradient), trajectory.candidate, seams)
-    return Lane(chain._replace(metric=None), trajectory, subtree, jnp.float64(0.0), jnp.int64(_DRAW))
+    return Lane(chain, trajectory, subtree, jnp.float64(0.0), jnp.int64(_DRAW))
 
 
 def trip(
@@ -107,7 +108,7 @@ def trip(
     chain = select(done, after(chain, state, info, controls), chain)
     stage = jnp.where(done, _DRAW, jnp.where(doubled, _DOUBLING, _INSIDE))
     lane = Lane(chain, trajectory, subtree, initial_energy, stage)
-    return Made(lane, done & drawing, statistics(state, info, step_size))
+    return Made(lane, done & drawing, row(state, info, step_size))
 
 
 def run(
@@ -118,11 +119,11 @@ def run(
     controls: Controls,
     trips: jax.Array,
     rows: int,
-) -> tuple[jax.Array, Lane, Buffers]:
+) -> tuple[jax.Array, Lane, jax.Array]:
     """At most so many trips, until every lane has made `controls.until` draws, or `rows` in this call.
 
-    The trips that were made, the lanes, and their draws. Lanes have one leading axis. The buffers are (row, lane, ...);
-    a lane's rows count from its first draw of the call.
+    The trips that were made, the lanes, and the record of their draws. Lanes have one leading axis. The record is
+    (row, lane, number); a lane's rows count from its first draw of the call.
     """
     first = lanes.chain.draw
     num_lanes, dimension = lanes.chain.state.position.shape
@@ -136,12 +137,12 @@ def run(
     def move(lane: Lane, key: jax.Array, momentum: jax.Array) -> Made:
         return trip(log_density_and_gradient, metric, lane, key, momentum, controls)
 
-    def unfinished(carry: tuple[jax.Array, Lane, Buffers]) -> jax.Array:
+    def unfinished(carry: tuple[jax.Array, Lane, jax.Array]) -> jax.Array:
         made, lanes, _ = carry
         return (made < trips) & (lanes.chain.draw < last).any()
 
-    def step_all(carry: tuple[jax.Array, Lane, Buffers]) -> tuple[jax.Array, Lane, Buffers]:
-        made, lanes, buffers = carry
+    def step_all(carry: tuple[jax.Array, Lane, jax.Array]) -> tuple[jax.Array, Lane, jax.Array]:
+        made, lanes, record = carry
         waiting = lanes.chain.draw >= last
         # Normals are dear beside the rest, and mostly nobody asks for new ones.
         momenta = lax.cond(
@@ -153,16 +154,12 @@ def run(
         # A lane that waits stands between two draws: only its chain has to stay what it is.
         kept = jax.tree.map(lambda a, b: jnp.where(_like(waiting, b), a, b), lanes.chain, new.lane.chain)
         stage = jnp.where(waiting, _DRAW, new.lane.stage)
-        row = jnp.where(new.is_draw & ~waiting, lanes.chain.draw - first, rows)  # the row `rows` is dropped
-        values = Buffers(kept.state.position, new.statistics, kept.state.gradient)
-        buffers = jax.tree.map(lambda rows, value: rows.at[row, every].set(value, mode="drop"), buffers, values)
-        return made + 1, new.lane._replace(chain=kept, stage=stage), buffers
+        place = jnp.where(new.is_draw & ~waiting, lanes.chain.draw - first, rows)  # the row `rows` is dropped
+        record = record.at[place, every].set(new.row, mode="drop")
+        return made + 1, new.lane._replace(chain=kept, stage=stage), record
 
-    def empty(width: int) -> jax.Array:
-        return jnp.zeros((rows, num_lanes, width))
-
-    buffers = Buffers(empty(dimension), empty(len(STATISTICS)), empty(dimension))
-    return lax.while_loop(unfinished, step_all, (jnp.int64(0), lanes, buffers))
+    record = jnp.zeros((rows, num_lanes, width(dimension)))
+    return lax.while_loop(unfinished, step_all, (jnp.int64(0), lanes, record))
 
 
 def _like(mask: jax.Array, values: jax.Array) -> jax.Array:

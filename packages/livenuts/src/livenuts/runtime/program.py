@@ -1,7 +1,8 @@
-"""The compiled program of a model: a chunk of draws in one call.
+"""The compiled program of a model: a chunk of draws of one chain, or of several in turn, in one call.
 
-A chain's state crosses the call packed into one matrix and one vector: a call with few arguments costs a quarter
-less. Whether the loop becomes one native function follows from the traced program alone: see `is_native`.
+A call costs what a tiny model takes for twenty draws, so such a model's chains share calls; and whatever crosses it is
+packed into few arrays. Whether the loop becomes one native function follows from the traced program alone: see
+`is_native`.
 """
 
 import re
@@ -12,13 +13,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from livenuts.compiler.native import compile_native, compile_usual
 from livenuts.compiler.programs import equations
 from livenuts.compiler.x64 import x64
 from livenuts.kernel.metric import Metric
-from livenuts.runtime.iteration import STATISTICS, Buffers, Chain, Controls, new_chain, run
+from livenuts.kernel.tree import no_seams
+from livenuts.runtime.iteration import Chain, Controls, new_chain, run, width
+from livenuts.runtime.layout import Layout
 
 # Operations that the single-function emitter does not know.
 _FOREIGN = re.compile(
@@ -32,8 +36,8 @@ _NATIVE_METRIC_SIZE = 256 * 256
 # One call's output: rows are draws, so a message is never more than this many bytes away.
 _BUFFER_BYTES = 4 * 2**20
 _MOST_ROWS, _FEWEST_ROWS = 2048, 8
-# Gradients are wanted in warm-up alone, which goes by short steps.
-_MOST_GRADIENTS = 256
+# The most chains of a call, and how many numbers their states and metrics may have together.
+_MOST_SLOTS, _SLOT_NUMBERS = 8, 2**15
 
 
 def is_native(closed: ClosedJaxpr, num_bytes: int) -> bool:
@@ -56,89 +60,84 @@ class Program:
 
     dimension: int
     rows: int
-    """The most draws one call can make."""
-    gradient_rows: int
-    """The most draws one call can make whose gradients are wanted."""
+    """The most draws one call can make, over all its chains."""
+    slots: int
+    """The most chains of one call."""
     native: bool
-    step: Callable[..., tuple[jax.Array, jax.Array, Buffers]]
-    """(data, matrix, vector, key, controls) -> (matrix, vector, buffers)"""
-    pack: Callable[[Chain], tuple[Any, Any]]
-    unpack: Callable[[Any, Any], Chain]
+    step: Callable[..., tuple[jax.Array, jax.Array]]
+    """(data, states, metrics, keys, controls, chains, draws) -> (states, record): see `call` below."""
+    chain: Layout[Chain]
+    metric: Layout[Any]
 
 
 def build_program(
-    closed: ClosedJaxpr, data: Any, dimension: int, metric: Metric, depth_limit: int, width: int
+    closed: ClosedJaxpr, data: Any, dimension: int, metric: Metric, depth_limit: int, num_outputs: int
 ) -> Program:
     """Trace and compile the sampling loop around a traced (data, position) -> (log density, gradient).
 
-    `metric` is any metric of the kind and shape that the chains will have.
+    `metric` is any metric of the kind and shape that the chains will have; `num_outputs` counts the numbers of a draw
+    in the model's own terms.
     """
-    rows = max(_FEWEST_ROWS, min(_MOST_ROWS, _BUFFER_BYTES // (8 * width)))
-    gradient_rows = min(rows, _MOST_GRADIENTS)
+    rows = max(_FEWEST_ROWS, min(_MOST_ROWS, _BUFFER_BYTES // (8 * max(num_outputs, width(dimension)))))
     evaluate = jaxpr_as_fun(closed)
-    template = new_chain(np.zeros(dimension), metric)
-    pack, unpack = packing(template, dimension)
+    chain_layout, metric_layout = Layout(new_chain(np.zeros(dimension))), Layout(metric)
+    slots = max(1, min(_MOST_SLOTS, _SLOT_NUMBERS // (chain_layout.size + metric_layout.size)))
 
-    def call(data: Any, matrix: jax.Array, vector: jax.Array, key: jax.Array, numbers: jax.Array) -> Any:
-        controls = Controls(*(numbers[place].astype(leaf.dtype) for place, leaf in enumerate(controls_shape())))
+    def call(data: Any, states: jax.Array, metrics: jax.Array, keys: jax.Array, numbers: jax.Array) -> Any:
+        """The states (slot, number) of the first chains after their draws, and the record of these.
+
+        Every chain has the same number of rows in the record (row, number), one chain's after the other's.
+        """
+        controls = Controls(*(numbers[place].astype(leaf.dtype) for place, leaf in enumerate(some_controls())))
+        chains, draws = (numbers[place].astype(jnp.int64) for place in (-2, -1))
         leaves = jax.tree.leaves(data)
 
         def log_density_and_gradient(position: jax.Array) -> tuple[jax.Array, jax.Array]:
             value, gradient = evaluate(*leaves, position)
             return value, gradient
 
-        heights = (rows, dimension), (rows, len(STATISTICS)), (gradient_rows, dimension)
-        buffers = Buffers(*(jnp.zeros(shape) for shape in heights))
-        chain = unpack(matrix, vector)
-        chain, buffers = run(log_density_and_gradient, depth_limit, chain, key, controls, buffers)
-        return *pack(chain), buffers
+        def advance(slot: jax.Array, carry: Any) -> Any:
+            states, record, seams = carry
+            chain, record, seams = run(
+                log_density_and_gradient,
+                metric_layout.unpack(metrics[slot]),
+                chain_layout.unpack(states[slot]),
+                keys[slot],
+                controls,
+                record,
+                slot * draws,
+                seams,
+            )
+            states = lax.dynamic_update_index_in_dim(states, chain_layout.pack(chain), slot, 0)
+            return states, record, seams
+
+        start = states, jnp.zeros((rows, width(dimension))), no_seams(depth_limit, dimension)
+        states, record, _ = lax.fori_loop(jnp.int64(0), chains, advance, start)
+        return states, record
 
     num_bytes = sum(leaf.nbytes for leaf in [*jax.tree.leaves(data), *closed.consts])
     metric_size = max(np.size(leaf) for leaf in jax.tree.leaves(metric))
     with x64():
-        arguments = (data, *pack(template), np.uint64(0), np.array(controls_shape(), np.float64))
+        arguments = (
+            data,
+            np.zeros((slots, chain_layout.size)),
+            np.zeros((slots, metric_layout.size)),
+            np.zeros(slots, np.uint64),
+            np.zeros(len(Controls._fields) + 2),
+        )
         suitable = is_native(closed, num_bytes) and metric_size <= _NATIVE_METRIC_SIZE
         step = compile_native(call, arguments) if suitable else None
         native = step is not None
         if step is None:
             step = compile_usual(call, arguments)
 
-    def made(data: Any, matrix: Any, vector: Any, key: Any, controls: Controls) -> Any:
-        return step(data, matrix, vector, key, np.array(controls, np.float64))
+    def made(data: Any, states: Any, metrics: Any, keys: Any, controls: Controls, chains: int, draws: int) -> Any:
+        return step(data, states, metrics, keys, np.array([*controls, chains, draws], np.float64))
 
-    return Program(dimension, rows, gradient_rows, native, made, pack, unpack)
+    return Program(dimension, rows, slots, native, made, chain_layout, metric_layout)
 
 
-def controls_shape() -> Controls:
+def some_controls() -> Controls:
     """Controls of the right types, to trace with."""
     zero = np.int64(0)
     return Controls(zero, zero, np.bool_(False), zero, np.float64(0.8))
-
-
-def packing(template: Chain, dimension: int) -> tuple[Callable[[Chain], Any], Callable[[Any, Any], Chain]]:
-    """Functions from a chain to a float64 matrix (rows of `dimension`) and a vector of everything else, and back."""
-    leaves, structure = jax.tree.flatten(template)
-    in_matrix = [leaf.ndim > 0 and leaf.shape[-1] == dimension for leaf in leaves]
-
-    def pack(chain: Chain) -> tuple[Any, Any]:
-        values = jax.tree.leaves(chain)
-        xp = jnp if any(isinstance(value, jax.Array) for value in values) else np
-        pairs = list(zip(values, in_matrix, strict=True))
-        matrix = [value.reshape(-1, dimension) for value, inside in pairs if inside]
-        vector = [value.astype(np.float64).reshape(-1) for value, inside in pairs if not inside]
-        return xp.concatenate(matrix), xp.concatenate(vector)
-
-    def unpack(matrix: Any, vector: Any) -> Chain:
-        values, row, place = [], 0, 0
-        for leaf, inside in zip(leaves, in_matrix, strict=True):
-            if inside:
-                height = leaf.size // dimension
-                values.append(matrix[row : row + height].reshape(leaf.shape))
-                row += height
-            else:
-                values.append(vector[place : place + leaf.size].reshape(leaf.shape).astype(leaf.dtype))
-                place += leaf.size
-        chain: Chain = jax.tree.unflatten(structure, values)
-        return chain
-
-    return pack, unpack

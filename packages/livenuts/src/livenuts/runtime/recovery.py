@@ -10,9 +10,6 @@ from livenuts.runtime.iteration import DRAW, SEARCH, STATISTICS, Chain
 MOST_FAILURES = 10
 """So many failures of the log density's host code in a row are an error; fewer are recovered from."""
 
-RECORDED = (*STATISTICS, "recovered")
-"""The columns of a chain's statistics."""
-
 
 class DensityError(RuntimeError):
     """Host code in the log density failed again and again, from where a chain stands."""
@@ -36,24 +33,24 @@ class Recovery(NamedTuple):
 
 
 def rejected(chain: Chain) -> tuple[Chain, np.ndarray]:
-    """The chain after an iteration that failed, and the row of statistics of a draw that did not move.
+    """The chain after an iteration that failed, and the record's row of a draw that did not move.
 
     In a search for the step size, half the step that failed is taken, and the search is over.
     """
     after = chain._replace(iteration=chain.iteration + 1)
     if chain.mode == SEARCH:
         averaging = dual_averaging.start(chain.averaging.log_step - np.log(2.0))
-        after = after._replace(averaging=averaging, mode=np.int64(DRAW), search_direction=np.float64(0.0))
+        after = after._replace(averaging=averaging, mode=np.float64(DRAW), search_direction=np.float64(0.0))
     else:
         after = after._replace(draw=chain.draw + 1)
     log_density = float(chain.state.log_density)
-    row = dict.fromkeys(RECORDED, 0.0) | {
+    numbers = dict.fromkeys(STATISTICS, 0.0) | {
         "lp": log_density,
         "energy": -log_density,
         "step_size": float(np.exp(chain.averaging.log_step)),
         "recovered": 1.0,
     }
-    return after, np.array([row[name] for name in RECORDED])
+    return after, np.concatenate([chain.state.position, chain.state.gradient, [numbers[name] for name in STATISTICS]])
 
 
 def words(error: Exception) -> str:

@@ -18,14 +18,14 @@ from livenuts.compiler.target import Bound
 from livenuts.compiler.x64 import x64
 from livenuts.messages import Sink
 from livenuts.result import Continuation, Result
-from livenuts.runtime import vectorized
+from livenuts.runtime import moves, vectorized
 from livenuts.runtime.announce import Announcements
 from livenuts.runtime.chain import ChainRun, as_data, statistics_columns
 from livenuts.runtime.compiled import compile_chains, read_metric
 from livenuts.runtime.crew import Crew
+from livenuts.runtime.iteration import STATISTICS
 from livenuts.runtime.progress import ProgressBar, ProgressMessages
 from livenuts.runtime.record import Record
-from livenuts.runtime.recovery import RECORDED
 from livenuts.runtime.remote import Tasks, advance
 from livenuts.runtime.settings import Settings
 from livenuts.runtime.tasks import Workers
@@ -61,14 +61,15 @@ class Run:
     def start(self, starts: Sequence[dict[str, Any]], tuning: Tuning | None) -> None:
         """Find starting positions."""
         self.warmups = [make_warmup(group[0], tuning) for group in self.groups]
+        evaluate = vectorized.evaluate if self.settings.chain_method == "vectorized" else moves.evaluate
         with x64():
             for group, warmup in zip(self.groups, self.warmups, strict=True):
                 learned = None if self.settings.num_warmup == 0 else warmup.state()
+                if tuning is None:
+                    moves.start(group, starts, warmup, evaluate)
+                else:
+                    moves.start_warm(group, tuning, evaluate)
                 for chain in group:
-                    if tuning is None:
-                        chain.start(starts[chain.index], warmup)
-                    else:
-                        chain.start_warm(tuning)
                     if self.settings.num_warmup == 0:
                         chain.warmed = 0
                     chain.learned = learned
@@ -204,12 +205,13 @@ class Run:
             if len(self.groups) > 1:
                 pairs = list(zip(self.chains, self.warmups, strict=True))
                 if on_workers is None:
-                    crew.each(lambda pair: alone(*pair, should_stop), pairs, math.inf)
+                    crew.each(lambda mine: [alone(*pair, should_stop) for pair in mine], pairs, math.inf)
                 return
             together(self.chains, self.warmups[0], crew, should_stop)
             if on_workers is None and self.chains[0].warmed is not None:
-                seconds = self.chains[0].expected_seconds(self.chains[0].total)
-                crew.each(lambda chain: chain.run(chain.total, should_stop), self.chains, seconds)
+                total = self.chains[0].total
+                seconds = moves.expected_seconds(self.chains[0], total)
+                crew.each(functools.partial(moves.advance, until=total, stop=should_stop), self.chains, seconds)
 
         error: BaseException | None = None
         try:
@@ -260,15 +262,15 @@ class Run:
             return whole
 
         draws = {name: joined([chain.draws[name] for chain in used], shape) for name, shape in shapes.items()}
-        rows = joined([chain.statistics for chain in used], (len(RECORDED),))
+        rows = joined([chain.statistics for chain in used], (len(STATISTICS),))
         stats = statistics_columns(rows)
         stats["reached_max_treedepth"] = (stats["tree_depth"] == settings.max_tree_depth) & ~stats["diverging"]
-        states = [chain.final_state() for chain in chains]
+        views = [chain.view for chain in chains]
         tuning = Tuning.of(
             settings.metric,
-            [read_metric(state.metric) for state in states],
-            step_size=np.array([float(np.exp(state.averaging.log_step)) for state in states]),
-            positions=np.stack([np.array(state.state.position) for state in states]),
+            [read_metric(self.compiled.program.metric.view(chain.metric)) for chain in chains],
+            step_size=np.array([float(np.exp(view.averaging.log_step)) for view in views]),
+            positions=np.stack([view.state.position for view in views]),
             num_warmup=np.array([chain.made if chain.warmed is None else chain.warmed for chain in chains]),
             native=self.compiled.program.native,
         )

@@ -15,6 +15,7 @@ from livenuts.compiler.target import compile_model
 from livenuts.messages import Sink
 from livenuts.result import Result
 from livenuts.runtime.checkpoint import Checkpoint, CheckpointError, Store
+from livenuts.runtime.iteration import STATISTICS
 from livenuts.runtime.record import (
     Record,
     differences,
@@ -25,7 +26,6 @@ from livenuts.runtime.record import (
     refuse,
     versions,
 )
-from livenuts.runtime.recovery import RECORDED
 from livenuts.runtime.run import Run
 from livenuts.runtime.settings import Settings, entropy
 from livenuts.runtime.tasks import Workers, check_executor
@@ -232,7 +232,9 @@ def extend(
     run = _prepare(model, settings, result.seed, kept.warm_start)
     if run.digest != kept.digest() or run.bound.target.names() != list(result.draws):
         raise ValueError("extend: the model, its data or a library is not what the result was made with")
-    rows = [np.column_stack([result.stats[name][k] for name in RECORDED]).astype(float) for k in range(len(run.chains))]
+    rows = [
+        np.column_stack([result.stats[name][k] for name in STATISTICS]).astype(float) for k in range(len(run.chains))
+    ]
     draws = [{name: values[k] for name, values in result.draws.items()} for k in range(len(run.chains))]
     blocks = [[{"statistics": rows[k], "draws": draws[k]}] if result.num_draws else [] for k in range(len(run.chains))]
     run.restore(kept.state, blocks)

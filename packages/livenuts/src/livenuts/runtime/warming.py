@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from livenuts.adaptation.warmup import Warmup
 from livenuts.runtime.chain import ChainRun
+from livenuts.runtime.compiled import metric_vector
 from livenuts.runtime.crew import Crew
+from livenuts.runtime.moves import advance, expected_seconds
 from livenuts.tuning import Tuning
 
 
@@ -30,26 +33,28 @@ def make_warmup(chain: ChainRun, tuning: Tuning | None) -> Warmup:
 def together(chains: list[ChainRun], warmup: Warmup, crew: Crew, stop: Callable[[], bool]) -> None:
     """Warm-up of chains that learn from each other."""
     while chains[0].warmed is None:
-        crew.each(lambda chain: chain.run(warmup.until, stop), chains, chains[0].expected_seconds(warmup.until))
-        if not _learn(chains, warmup):
+        work = partial(advance, until=warmup.until, stop=stop)
+        crew.each(work, chains, expected_seconds(chains[0], warmup.until))
+        if not learn(chains, warmup):
             return
 
 
 def alone(chain: ChainRun, warmup: Warmup, stop: Callable[[], bool]) -> None:
     """Warm-up of a chain that learns from itself, then its draws."""
     while chain.warmed is None:
-        chain.run(warmup.until, stop)
-        if not _learn([chain], warmup):
+        advance([chain], warmup.until, stop)
+        if not learn([chain], warmup):
             return
-    chain.run(chain.total, stop)
+    advance([chain], chain.total, stop)
 
 
-def _learn(chains: list[ChainRun], warmup: Warmup) -> bool:
+def learn(chains: list[ChainRun], warmup: Warmup) -> bool:
     """The lesson that is due, unless the chains were stopped on their way to it."""
     if any(chain.made < warmup.until for chain in chains):
         return False
     lesson = warmup.learn([chain.take_stretch() for chain in chains])
+    metric = None if lesson.metric is None else metric_vector(lesson.metric, chains[0].compiled.most_directions)
     learned = None if lesson.step is not None else warmup.state()
     for chain in chains:
-        chain.learn(lesson, learned)
+        chain.learn(lesson, metric, learned)
     return True
