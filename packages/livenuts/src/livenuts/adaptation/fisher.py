@@ -44,13 +44,14 @@ def estimate(draws: np.ndarray, gradients: np.ndarray, most: int, cutoff: float,
     do not determine are taken from `fallback` (dimension,).
     """
     num_draws, dimension = draws.shape
+    x, g = _centered(draws), _centered(gradients)
     with np.errstate(all="ignore"):
-        inverse_mass = np.sqrt(draws.var(0) / gradients.var(0))
+        inverse_mass = np.sqrt((x * x).sum(0) / (g * g).sum(0))
     known = np.isfinite(inverse_mass) & (inverse_mass > 0.0)
-    scale = np.sqrt(np.where(known, np.clip(inverse_mass, _SMALLEST, _LARGEST), fallback**2))
+    scale = np.sqrt(np.where(known, inverse_mass.clip(_SMALLEST, _LARGEST), fallback**2))
     if most == 0 or num_draws < 2:
         return Estimate(scale, np.empty((0, dimension)), np.empty(0))
-    x, g = _whitened(draws, gradients, scale)
+    x, g = x / scale, g * scale
     basis = None
     if 2 * num_draws < dimension:
         basis = np.linalg.qr(np.concatenate([x, g]).T)[0]
@@ -68,14 +69,17 @@ def misfit(draws: np.ndarray, gradients: np.ndarray, metric: Estimate) -> float:
 
     Inverse masses that are all wrong by a factor exp(+-d) have a misfit of 2 (cosh d - 1), nearly d^2.
     """
-    x, g = _whitened(draws, gradients, metric.scale)
-    along_x, along_g = x @ metric.directions.T, g @ metric.directions.T
-    extra = ((1.0 / metric.variances - 1.0) * along_x**2 + (metric.variances - 1.0) * along_g**2).sum(1).mean()
-    return float(((x**2 + g**2).sum(1).mean() + extra) / draws.shape[1] - 2.0)
+    x, g = _centered(draws) / metric.scale, _centered(gradients) * metric.scale
+    total = (x * x).sum() + (g * g).sum()
+    if metric.variances.size:
+        along_x, along_g = x @ metric.directions.T, g @ metric.directions.T
+        total += ((1.0 / metric.variances - 1.0) * along_x**2 + (metric.variances - 1.0) * along_g**2).sum()
+    return float(total / draws.size - 2.0)
 
 
-def _whitened(draws: np.ndarray, gradients: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return (draws - draws.mean(0)) / scale, (gradients - gradients.mean(0)) * scale
+def _centered(rows: np.ndarray) -> np.ndarray:
+    centered: np.ndarray = rows - rows.sum(0) / len(rows)
+    return centered
 
 
 def _covariance(rows: np.ndarray, weight: float) -> np.ndarray:

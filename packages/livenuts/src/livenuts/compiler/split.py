@@ -27,6 +27,8 @@ _GROWTH, _GROWN_BYTES = 4, 2**20
 _CHEAP = ("broadcast_in_dim", "iota")
 # Larger scatters stay: no native function will hold what they become, and elsewhere a scatter is faster.
 _MOST_UPDATES = 4096
+# Up to so many bytes, handing NumPy's arrays over with every call is quicker than to put them on the device once.
+_HELD_BYTES = 2**14
 
 
 class Prepared(NamedTuple):
@@ -155,11 +157,11 @@ class Split:
         scatters = [e for e in self._equations if id(e) in self._scatters]
         groups = [tables(*_groups(self._scatters[id(e)], e, np.asarray(made[e.invars[1]]))) for e in scatters]
         arrays = [made[v] for v in self._arrays]
+        prepared = Prepared(arrays, [np.ascontiguousarray(matrix) for matrix in matrices], groups)
+        is_small = sum(leaf.nbytes for leaf in jax.tree.leaves(prepared)) <= _HELD_BYTES
         with x64():
-            prepared: Prepared = jax.device_put(
-                Prepared(arrays, [np.ascontiguousarray(matrix) for matrix in matrices], groups)
-            )
-        return prepared
+            placed: Prepared = jax.tree.map(np.array, prepared) if is_small else jax.device_put(prepared)
+        return placed
 
     def _compute(self, given: dict[Any, Any], wanted: list[Any]) -> dict[Any, Any]:
         """The wanted variables: by NumPy where it knows every operation, else compiled, always the same way."""

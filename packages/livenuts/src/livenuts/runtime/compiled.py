@@ -59,8 +59,18 @@ def make_metric(estimate: Estimate, most: int) -> Metric:
 
 
 def metric_vector(estimate: Estimate, most: int) -> np.ndarray:
-    """The metric as its layout packs it."""
-    return np.concatenate([np.reshape(leaf, -1) for leaf in jax.tree.leaves(make_metric(estimate, most))], dtype=float)
+    """`make_metric` as its layout packs it: scale, rows of directions, their variances, rank."""
+    if most == 0:
+        return estimate.scale**2
+    rank, dimension = estimate.directions.shape
+    rows, variances = dimension, dimension * (1 + most)
+    vector = np.zeros(variances + most + 1)
+    vector[:rows] = estimate.scale
+    vector[rows : rows + rank * dimension] = estimate.directions.ravel()
+    vector[variances:-1] = 1.0
+    vector[variances : variances + rank] = estimate.variances
+    vector[-1] = rank
+    return vector
 
 
 def read_metric(metric: Any) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -25,21 +26,37 @@ class Crew:
     """Threads for the chains, and one that conducts them. XLA releases Python's lock while it computes."""
 
     def __init__(self, size: int, halted: threading.Event) -> None:
-        self._pool = ThreadPoolExecutor(size + 1, thread_name_prefix="livenuts-chain")
-        self._halted = halted
+        self._size, self._halted = size, halted
+
+    @functools.cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._size, thread_name_prefix="livenuts-chain")
 
     def run(self, conduct: Callable[[], None], watch: Callable[[], None]) -> None:
         """Call `conduct` in a thread, and `watch` here until it is done; an error of either halts and is raised."""
-        future = self._pool.submit(self._inside, conduct)
+        errors: list[BaseException] = []
+
+        def inside() -> None:
+            try:
+                self._inside(conduct)
+            except BaseException as error:
+                errors.append(error)
+
+        conductor = threading.Thread(target=inside, name="livenuts-conductor")
+        conductor.start()
         try:
-            while not wait([future], timeout=_WATCH_SECONDS).done:
+            conductor.join(_WATCH_SECONDS)
+            while conductor.is_alive():
                 watch()
-            future.result()
+                conductor.join(_WATCH_SECONDS)
         finally:
-            if not future.done():
+            if conductor.is_alive():
                 self._halted.set()
-            wait([future])
-            self._pool.shutdown()
+            conductor.join()
+            if "_pool" in vars(self):
+                self._pool.shutdown()
+        if errors:
+            raise errors[0]
 
     def each(self, work: Callable[[Sequence[T]], Any], items: Sequence[T], seconds: float) -> None:
         """From the conductor: do `work` on the items, a share of them a thread; the first error halts the others.

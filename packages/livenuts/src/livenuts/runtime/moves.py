@@ -160,8 +160,8 @@ def step(
         max_depth=chain.settings.max_tree_depth,
         target_accept=chain.settings.target_accept,
     )
-    states, record = program.step(chain.bound.prepared, states, metrics, keys, controls, len(team), draws)
-    return np.asarray(states), record
+    ended, record = program.step(chain.bound.prepared, states, metrics, keys, controls, len(team), draws)
+    return np.asarray(ended), record
 
 
 def advance(chains: Sequence[ChainRun], until: int, stop: Callable[[], bool]) -> None:

@@ -64,7 +64,7 @@ class Program:
     slots: int
     """The most chains of one call."""
     native: bool
-    step: Callable[..., tuple[jax.Array, jax.Array]]
+    step: Callable[..., Any]
     """(data, states, metrics, keys, controls, chains, draws) -> (states, record): see `call` below."""
     chain: Layout[Chain]
     metric: Layout[Any]

@@ -29,7 +29,7 @@ from livenuts.runtime.record import Record
 from livenuts.runtime.remote import Tasks, advance
 from livenuts.runtime.settings import Settings
 from livenuts.runtime.tasks import Workers
-from livenuts.runtime.warming import alone, make_warmup, together
+from livenuts.runtime.warming import each_alone, make_warmup, together
 from livenuts.tuning import Tuning
 
 # A lesson is learned by all chains within this many milliseconds.
@@ -205,7 +205,7 @@ class Run:
             if len(self.groups) > 1:
                 pairs = list(zip(self.chains, self.warmups, strict=True))
                 if on_workers is None:
-                    crew.each(lambda mine: [alone(*pair, should_stop) for pair in mine], pairs, math.inf)
+                    crew.each(functools.partial(each_alone, stop=should_stop), pairs, math.inf)
                 return
             together(self.chains, self.warmups[0], crew, should_stop)
             if on_workers is None and self.chains[0].warmed is not None:

@@ -80,7 +80,7 @@ def evaluate(chains: Sequence[ChainRun]) -> None:
         view.iteration[...], view.mode[...] = 1, SEARCH
 
 
-def run_together(chains: Sequence[ChainRun], warmup: Warmup, stop: Callable[[], bool]) -> None:
+def run_together(chains: list[ChainRun], warmup: Warmup, stop: Callable[[], bool]) -> None:
     """Warm-up, lesson by lesson, then the draws, unless told to stop between two calls."""
     if chains[0].warmed is None and not warmup.is_warm:
         # The typical gradient at the chains' starts makes the first metric; a start far out does not count for more.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from livenuts.adaptation.warmup import Warmup
@@ -37,6 +37,12 @@ def together(chains: list[ChainRun], warmup: Warmup, crew: Crew, stop: Callable[
         crew.each(work, chains, expected_seconds(chains[0], warmup.until))
         if not learn(chains, warmup):
             return
+
+
+def each_alone(pairs: Sequence[tuple[ChainRun, Warmup]], stop: Callable[[], bool]) -> None:
+    """`alone`, one after the other."""
+    for chain, warmup in pairs:
+        alone(chain, warmup, stop)
 
 
 def alone(chain: ChainRun, warmup: Warmup, stop: Callable[[], bool]) -> None:
