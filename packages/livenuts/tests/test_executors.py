@@ -1,5 +1,7 @@
 """Chains on executors: the bits, and the messages, of chains at home, however often workers are killed."""
 
+import contextlib
+import logging
 import multiprocessing
 import os
 import random
@@ -8,7 +10,8 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +37,16 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def processes(workers: int = 2) -> ProcessPoolExecutor:
+def forkserver() -> Any:
     """Workers are forked from a server that has imported livenuts, and no thread yet: a new one is there at once."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["livenuts", "livenuts_portable"])
-    return ProcessPoolExecutor(workers, mp_context=context)
+    context.set_forkserver_preload(["livenuts.runtime.remote", "livenuts_portable", "distributed"])
+    ensure_running()
+    return context
+
+
+def processes(workers: int = 2) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=forkserver())
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +158,22 @@ def test_what_cannot_travel_is_refused_at_the_door(pool: ProcessPoolExecutor) ->
         ln.sample(MODELS["function"], executor="dask", **RUN)  # type: ignore[arg-type]
 
 
+def test_workers_of_other_versions_are_refused() -> None:
+    """Their draws would be other draws."""
+    home = remote_module.versions
+
+    class Old(Executor):
+        def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(remote_module, "versions", lambda: home() | {"livenuts": "0.0.7"})
+                future.set_result(function(*args, **kwargs))
+            return future
+
+    with pytest.raises(RuntimeError, match=rf"livenuts is '{ln.__version__}' at home and '0.0.7' in this worker"):
+        ln.sample(MODELS["function"], executor=Old(), **RUN)
+
+
 def test_a_sink_that_raises_here_or_there_ends_the_run(pool: ProcessPoolExecutor, tmp_path: Path) -> None:
     def fails(message: dict[str, Any]) -> None:
         if message["part"] == "chain-1" and message["seq"] == 3:
@@ -185,17 +209,12 @@ def test_a_lent_pool_that_breaks_keeps_what_was_drawn(monkeypatch: pytest.Monkey
 
 
 class Killer(threading.Thread):
-    """Kills a worker of the newest pool at random moments, each after work was done since the last."""
+    """Kills a worker at random moments, each after work was done since the last."""
 
-    def __init__(self, seed: int, most: int) -> None:
+    def __init__(self, workers: Callable[[], list[int]], seed: int, most: int) -> None:
         super().__init__(daemon=True)
-        self.random, self.most = random.Random(seed), most
-        self.pools: list[ProcessPoolExecutor] = []
+        self.workers, self.random, self.most = workers, random.Random(seed), most
         self.kills, self.done, self.over = 0, threading.Event(), threading.Event()
-
-    def make(self) -> Executor:
-        self.pools.append(processes())
-        return self.pools[-1]
 
     def run(self) -> None:
         while self.kills < self.most and not self.over.is_set():
@@ -203,18 +222,62 @@ class Killer(threading.Thread):
             if not self.done.wait(30.0) or self.over.is_set():
                 return
             time.sleep(self.random.uniform(0.0, 0.3))
-            workers = [pid for pid, process in dict(self.pools[-1]._processes or {}).items() if process.is_alive()]
+            workers = self.workers()
             if workers and not self.over.is_set():
-                os.kill(self.random.choice(workers), signal.SIGKILL)
-                self.kills += 1
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.random.choice(workers), signal.SIGKILL)
+                    self.kills += 1
 
 
+Elsewhere = contextlib.AbstractContextManager[tuple[Any, Callable[[], list[int]]]]
+"""An executor, or a function that makes one, and the process ids of its workers."""
+
+
+@contextlib.contextmanager
+def replaced_pools() -> Iterator[tuple[Any, Callable[[], list[int]]]]:
+    pools: list[ProcessPoolExecutor] = []
+
+    def make() -> Executor:
+        pools.append(processes())
+        return pools[-1]
+
+    yield make, lambda: [pid for pid, process in dict(pools[-1]._processes or {}).items() if process.is_alive()]
+
+
+@contextlib.contextmanager
+def dask_cluster() -> Iterator[tuple[Any, Callable[[], list[int]]]]:
+    """Two processes of two threads; nannies replace the dead, however often they die, and dask gives up at once."""
+    dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")  # no types, and slow to import
+    cores: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 2, "processes": True}
+    wanted = {
+        "distributed.worker.multiprocessing-method": forkserver().get_start_method(),
+        "distributed.deploy.lost-worker-timeout": "1 hour",
+        "distributed.scheduler.allowed-failures": 0,
+    }
+    with (
+        dask.config.set(wanted),
+        distributed.LocalCluster(**cores, dashboard_address=":0", silence_logs=logging.CRITICAL) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+
+        def alive() -> list[int]:
+            known = set(cluster.scheduler.workers)
+            return [nanny.pid for nanny in list(cluster.workers.values()) if nanny.worker_address in known]
+
+        yield client.get_executor(pure=False, retries=2), alive
+
+
+@pytest.mark.parametrize(("elsewhere", "kills_by_default"), [(replaced_pools, 20), (dask_cluster, 4)])
 def test_killed_workers_lose_and_double_nothing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, record_property: Callable[[str, object], None]
+    elsewhere: Callable[[], Elsewhere],
+    kills_by_default: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    """Twenty real SIGKILLs at random moments (LIVE_KILLS: more): every draw of an undisturbed run is there, once."""
+    """Real SIGKILLs at random moments (LIVE_KILLS: more): every draw of an undisturbed run is there, once."""
     seed = int(os.environ.get("LIVE_SEED") or random.SystemRandom().randrange(2**32))
-    wanted = int(os.environ.get("LIVE_KILLS") or (200 if os.environ.get("LIVE_LONG") == "1" else 20))
+    wanted = int(os.environ.get("LIVE_KILLS") or (200 if os.environ.get("LIVE_LONG") == "1" else kills_by_default))
     print(f"LIVE_SEED={seed}")
     record_property("seed", seed)
     monkeypatch.setattr(remote_module, "_TASK_SECONDS", 0.02)
@@ -225,7 +288,7 @@ def test_killed_workers_lose_and_double_nothing(
         for adaptation in ("pooled", "independent")
     }
     kills = runs = 0
-    killer = Killer(seed, 0)
+    killer = Killer(list, seed, 0)
     absorb = chain_module.ChainRun.absorb
 
     def absorbed(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -233,26 +296,27 @@ def test_killed_workers_lose_and_double_nothing(
         killer.done.set()
 
     monkeypatch.setattr(chain_module.ChainRun, "absorb", absorbed)
-    while kills < wanted:
-        adaptation = ("pooled", "independent")[runs % 2]
-        killer = Killer(seed + runs, wanted - kills)
-        folder = tmp_path / str(runs)
-        folder.mkdir()
-        sink = FileSink(str(folder))
-        killer.start()
-        try:
-            made = ln.sample(
-                MODELS["builder"], adaptation=adaptation, executor=killer.make, checkpoint={}, sink=sink, **run
-            )
-        finally:
-            killer.over.set()
-            killer.done.set()
-            killer.join()
-        assert fingerprint(made) == fingerprint(undisturbed[adaptation]), f"LIVE_SEED={seed}"
-        for chain in range(4):
-            lines = sink.lines()[f"chain-{chain}"]
-            texts = {seq: text for _, seq, text in lines}
-            assert sorted(texts) == list(range(8_000))
-            assert len(set(lines)) >= len(texts) == len({(seq, text) for _, seq, text in lines})
-        kills, runs = kills + killer.kills, runs + 1
+    with elsewhere() as (executor, workers):
+        while kills < wanted:
+            adaptation = ("pooled", "independent")[runs % 2]
+            killer = Killer(workers, seed + runs, wanted - kills)
+            folder = tmp_path / str(runs)
+            folder.mkdir()
+            sink = FileSink(str(folder))
+            killer.start()
+            try:
+                made = ln.sample(
+                    MODELS["builder"], adaptation=adaptation, executor=executor, checkpoint={}, sink=sink, **run
+                )
+            finally:
+                killer.over.set()
+                killer.done.set()
+                killer.join()
+            assert fingerprint(made) == fingerprint(undisturbed[adaptation]), f"LIVE_SEED={seed}"
+            for chain in range(4):
+                lines = sink.lines()[f"chain-{chain}"]
+                texts = {seq: text for _, seq, text in lines}
+                assert sorted(texts) == list(range(8_000))
+                assert len(set(lines)) >= len(texts) == len({(seq, text) for _, seq, text in lines})
+            kills, runs = kills + killer.kills, runs + 1
     print(f"{kills} kills in {runs} runs")

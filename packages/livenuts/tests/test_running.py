@@ -4,6 +4,8 @@ AR(1) chains x_t = phi x_{t-1} + noise have an effective sample size of (1 - phi
 independent ones give its estimate's mean error and spread at once.
 """
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -196,6 +198,27 @@ def test_a_sink_of_a_run(num_samples: int) -> None:
         assert row["ess_mean"] == pytest.approx(float(arviz(values, "mean")), rel=0.25)
         assert row["ess_mean"] == pytest.approx(float(arviz(values, "bulk")), rel=0.25)
     assert str(running).splitlines()[-1] == f"4 chains of {num_samples} draws, {table.divergences} divergences"
+
+
+WITHOUT_JAX = """
+import sys
+import livenuts as ln
+from livenuts.messages import Draw
+running = ln.RunningSummary()
+for seq in range(8):
+    about = {"type": "nuts.draw/1", "part": "chain-0", "chain": 0, "seq": seq, "draw": seq}
+    running(Draw(**about, values={"x": seq % 3}, stats={"diverging": False}))
+assert running.summary()["x"]["mean"] == 0.875
+assert {*ln.__all__, "exp"} <= {*dir(ln)}
+assert "jax" not in sys.modules, "a listener imported JAX"
+ln.sample
+assert "jax" in sys.modules
+"""
+
+
+def test_a_listener_imports_no_jax() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_JAX], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_asked_while_it_listens() -> None:

@@ -53,6 +53,32 @@ class Inline(Executor):
         return future
 
 
+class Forgetful(Inline):
+    """Tasks run, and so many results are lost: their futures have an error of the executor's, or are cancelled."""
+
+    def __init__(self, losses: int, error: Exception | None) -> None:
+        self.losses, self.error = losses, error
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = super().submit(function, *args, **kwargs)
+        if self.losses == 0:
+            return future
+        self.losses -= 1
+        lost: Future[Any] = Future()
+        if self.error is None:
+            lost.cancel()
+        else:
+            lost.set_exception(self.error)
+        return lost
+
+
+class Silent(Inline):
+    """No future ever finishes."""
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return Future()
+
+
 def test_results_are_in_the_order_of_the_tasks(pool: ProcessPoolExecutor) -> None:
     for executor in (threads, pool, Inline()):
         with Workers(executor) as workers:
@@ -77,6 +103,7 @@ def test_an_error_names_its_task(pool: ProcessPoolExecutor) -> None:
         with Workers(executor) as workers, pytest.raises(ValueError, match="2 is not wanted") as caught:
             workers.run(fail, [1, 2, 3], names=["left", "middle", "right"])
         assert caught.value.__notes__ == ["in middle"]
+        assert executor is threads or "livenuts_faults.py" in str(caught.value.__cause__)  # where it was, elsewhere
 
 
 def test_an_error_that_cannot_travel_comes_as_its_words(pool: ProcessPoolExecutor) -> None:
@@ -193,6 +220,42 @@ def test_a_lent_pool_that_breaks_cannot_be_replaced(tmp_path: Path) -> None:
 def test_what_is_no_executor_is_refused(executor: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         Workers(executor)
+
+
+# dask's executor takes the five entries of a result for an error's three, if the worker dies while the result comes.
+LOST = ValueError("too many values to unpack (expected 3)")
+
+
+@pytest.mark.parametrize("error", [LOST, None])
+def test_what_the_executor_loses_is_made_again(error: Exception | None) -> None:
+    with Workers(Forgetful(3, error)) as workers:
+        assert workers.run(square, [1, 2, 3, 4]) == [1, 4, 9, 16]
+    words = r"failed 3 times while right ran.*the last time: " + ("ValueError: too many" if error else "CancelledError")
+    with Workers(Forgetful(10, error), retries=2) as workers, pytest.raises(WorkersDied, match=words) as caught:
+        workers.run(square, [1], names=["right"])
+    assert caught.value.__cause__ is error or error is None
+
+
+def test_an_executor_that_takes_no_tasks_is_an_error() -> None:
+    def shut() -> ThreadPoolExecutor:
+        made = threads()
+        made.shutdown()
+        return made
+
+    words = "RuntimeError: cannot schedule new futures after shutdown"
+    with Workers(shut()) as workers, pytest.raises(WorkersDied, match=rf"did not take left, right \({words}\)"):
+        workers.run(square, [1, 2], names=["left", "right"])
+    with Workers(shut) as workers, pytest.raises(WorkersDied, match=rf"failed 6 times while left ran.*{words}"):
+        workers.run(square, [1], names=["left"])
+
+
+def test_an_executor_that_is_shut_or_never_answers_keeps_nobody_waiting() -> None:
+    with threads() as lent, Workers(lent) as workers, pytest.raises(WorkersDied, match="after shutdown"):
+        workers.run(nap, [0.2] * 9, watch=lambda: lent.shutdown(wait=False, cancel_futures=True))
+    began = time.monotonic()
+    with Workers(Silent()) as workers:
+        assert workers.run(square, [1, 2], stop=lambda: time.monotonic() > began + 0.1) == [None, None]
+    assert time.monotonic() < began + 5.0
 
 
 def test_loky_keeps_the_contract(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@
 (4, 1000)
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from livenuts import dist
 from livenuts.functions import TABLE as _FUNCTIONS
@@ -16,17 +17,29 @@ from livenuts.model.builder import Model
 from livenuts.model.expressions import ref
 from livenuts.model.function import det, factor, model, obs, rv
 from livenuts.model.wrapped import from_logdensity, from_numpyro
-from livenuts.result import Result
 from livenuts.running import RunningSummary
 from livenuts.runtime.checkpoint import CheckpointError
-from livenuts.runtime.recovery import DensityError
-from livenuts.runtime.sampling import extend, resume, sample
-from livenuts.runtime.stream import stream
 from livenuts.tuning import Tuning
+
+if TYPE_CHECKING:
+    from livenuts.result import Result
+    from livenuts.runtime.recovery import DensityError
+    from livenuts.runtime.sampling import extend, resume, sample
+    from livenuts.runtime.stream import stream
+
+    load = Result.load
 
 __version__ = "0.1.0"
 
-load = Result.load
+# What imports JAX is imported when it is asked for: a listener never is in need of it.
+_WITH_JAX = {
+    "DensityError": "livenuts.runtime.recovery",
+    "Result": "livenuts.result",
+    "extend": "livenuts.runtime.sampling",
+    "resume": "livenuts.runtime.sampling",
+    "sample": "livenuts.runtime.sampling",
+    "stream": "livenuts.runtime.stream",
+}
 
 __all__ = [
     "CheckpointError",
@@ -55,6 +68,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
         return _FUNCTIONS[name]
+    if name == "load":
+        return __getattr__("Result").load
+    if name in _WITH_JAX:
+        return getattr(import_module(_WITH_JAX[name]), name)
     raise AttributeError(f"module 'livenuts' has no attribute {name!r}")
 
 

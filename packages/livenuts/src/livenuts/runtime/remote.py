@@ -18,6 +18,7 @@ from livenuts.compiler.x64 import x64
 from livenuts.runtime.chain import ChainRun, as_data
 from livenuts.runtime.checkpoint import encode
 from livenuts.runtime.compiled import compile_chains
+from livenuts.runtime.record import versions
 from livenuts.runtime.settings import Settings
 from livenuts.runtime.warming import alone, make_warmup
 
@@ -37,10 +38,10 @@ class Tasks:
         """`sink` is one that travels, or None. A NotPortable says that the model cannot."""
         self._model: Any = bound
         self._light = True
-        self._common = {"key": "", "digest": "", "sink": sink}
+        self._common = {"versions": versions(), "key": "", "digest": "", "sink": sink}
         if travels:
             self._model = to_plain(source)
-            data = encode(self._model)
+            data = encode([self._model, versions()])
             self._light = len(data) <= _LARGE
             self._common["key"] = hashlib.sha256(data).hexdigest()
             self._common["digest"] = bound.target.digest(bound.data)
@@ -88,6 +89,14 @@ def advance(task: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _check_versions(home: dict[str, str]) -> None:
+    """Refuse to draw what may be other bits."""
+    here = versions()
+    if other := [name for name in here if here[name] != home[name]]:
+        found = "; ".join(f"{name} is {home[name]!r} at home and {here[name]!r} in this worker" for name in other)
+        raise RuntimeError(f"{found}: draws would not be the same bits everywhere, so give workers what home has")
+
+
 def _prepared(task: dict[str, Any]) -> Bound | None:
     """The task's model, kept from one task to the next; None where it is neither kept nor given."""
     if isinstance(task["model"], Bound):
@@ -97,6 +106,7 @@ def _prepared(task: dict[str, Any]) -> Bound | None:
         if key not in _models:
             if task["model"] is None:
                 return None
+            _check_versions(task["versions"])
             bound = compile_model(from_plain(task["model"]))
             if bound.target.digest(bound.data) != task["digest"]:
                 raise RuntimeError(

@@ -2,17 +2,20 @@
 
 A task is a top-level function called with one argument of plain data. The executor is a
 `concurrent.futures.Executor` or a function without arguments that makes one; a pool whose worker was killed is broken
-for good, and only a function can make another. Standard library only and no import of this package, so that the file
+for good, and only a function can make another. What a task raises comes home as its result: an error of its future is
+the executor's own, and the task is given again. Standard library only and no import of this package, so that the file
 may be copied into another one as it is.
 """
 
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
+    CancelledError,
     Executor,
     Future,
     ProcessPoolExecutor,
@@ -20,7 +23,7 @@ from concurrent.futures import (
     wait,
 )
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
+from typing import Any, NamedTuple
 
 _WATCH_SECONDS = 0.05
 _UNNOTICED_SECONDS = 2.0
@@ -29,7 +32,19 @@ _FAREWELL_SECONDS = 60.0
 
 
 class WorkersDied(BrokenExecutor):
-    """Workers died again and again, or once in an executor that cannot be replaced."""
+    """Workers died, or tasks were lost, again and again, or once in an executor that cannot be replaced."""
+
+
+class Elsewhere(Exception):
+    """The traceback of a task's error, in words: its cause here."""
+
+
+class _Raised(NamedTuple):
+    """What a task raised."""
+
+    error: Exception
+    told: str
+    """The traceback."""
 
 
 class Workers:
@@ -42,7 +57,7 @@ class Workers:
     """
 
     def __init__(self, executor: Executor | Callable[[], Executor], *, retries: int = 5) -> None:
-        """A task is tried again `retries` times after its worker died without a result in between."""
+        """A task is tried again `retries` times after its worker died, or it was lost, without a result in between."""
         check_executor(executor)
         self._make = None if isinstance(executor, Executor) else executor
         self._retries = retries
@@ -112,30 +127,33 @@ class Workers:
                 if halted:
                     waiting.clear()
                 broken = self._submit(function, waiting, running, given, deaths)
-                self._look_after()
-                done = wait(running, _WATCH_SECONDS, FIRST_COMPLETED).done
+                self._look_after(running)
+                wait(running, _WATCH_SECONDS, FIRST_COMPLETED)
+                done = [future for future in running if future.done()]  # `wait` does not see every cancelled one
                 started |= {index for future, index in running.items() if future.running()}
                 for future in sorted(done, key=running.__getitem__):
                     index = running.pop(future)
-                    error = BrokenExecutor("the task was cancelled") if future.cancelled() else future.exception()
-                    if isinstance(error, BrokenExecutor):
-                        waiting[index] = given[index]
-                        broken = broken or error
-                    elif error is not None:
-                        error.add_note(f"in {called[index]}")
-                        raise error
-                    else:
-                        results[index] = future.result()
+                    error = CancelledError("cancelled") if future.cancelled() else future.exception()
+                    if error is None:
+                        result = future.result()
+                        if isinstance(result, _Raised):
+                            raise _told(result, called[index])
+                        results[index] = result
                         deaths[index] = 0
                         started.discard(index)
-                        following = None if then is None else then(index, results[index])
+                        following = None if then is None else then(index, result)
                         if following is not None:
                             waiting[index] = following
+                    elif not isinstance(error, Exception):  # Ctrl-C, which workers hear too
+                        raise error
+                    else:
+                        waiting[index] = given[index]
+                        if isinstance(error, BrokenExecutor):
+                            broken = broken or error
+                        elif not halted:
+                            self._count([index], deaths, called, error)
                 if broken is not None and not running and not halted:
-                    lost = sorted(started & waiting.keys()) or sorted(waiting)
-                    for index in lost:
-                        deaths[index] += 1
-                    self._replace(broken, [called[index] for index in lost], max(deaths[index] for index in lost))
+                    self._replace(sorted(started & waiting.keys()) or sorted(waiting), deaths, called, broken)
                     started.clear()
                 if watch is not None:
                     watch()
@@ -152,25 +170,25 @@ class Workers:
         given: dict[int, Any],
         deaths: Sequence[int],
     ) -> BaseException | None:
-        """Give the executor what waits, first what was lost most often; the error, if it turns out to be broken."""
+        """Give the executor what waits, first what was lost most often; the error, if it does not take it."""
         for index in sorted(waiting, key=lambda place: (-deaths[place], place)):
             try:
-                if self.travels:
-                    future = self._executor.submit(_call, function, waiting[index])
-                else:
-                    future = self._executor.submit(function, waiting[index])
-            except BrokenExecutor as error:
+                future = self._executor.submit(_call, function, waiting[index], self.travels)
+            except Exception as error:
                 return error
             given[index] = waiting.pop(index)
             running[future] = index
         return None
 
-    def _look_after(self) -> None:
-        """Break a process pool that has not noticed for a while that one of its processes is dead.
+    def _look_after(self, running: Iterable[Future[Any]]) -> None:
+        """Break an executor that does not notice that it is broken.
 
         A process that is killed while it sends a result leaves the pool waiting for the rest of it, for ever. Without
         any process, and without our own end of the pipe, the pool reads the pipe's end and knows.
         """
+        if isinstance(self._executor, _OnDask) and self._executor.closed:
+            for future in running:
+                future.cancel()
         processes = getattr(self._executor, "_processes", None)
         if not isinstance(self._executor, ProcessPoolExecutor) or not processes:
             return
@@ -185,15 +203,29 @@ class Workers:
                 process.kill()
             self._executor._result_queue._writer.close()  # type: ignore[attr-defined]
 
-    def _replace(self, error: BaseException, lost: Iterable[str], deaths: int) -> None:
-        tasks = ", ".join(lost)
-        if self._make is None:
+    def _count(self, lost: Sequence[int], deaths: list[int], called: Sequence[str], error: BaseException) -> None:
+        """Note that these tasks are to be given again; an error, where that was so too often."""
+        for index in lost:
+            deaths[index] += 1
+        times = max(deaths[index] for index in lost)
+        if times > self._retries:
+            tasks = ", ".join(called[index] for index in lost)
+            what = "workers died" if isinstance(error, BrokenExecutor) else "the executor failed"
             raise WorkersDied(
-                f"a worker died while {tasks} ran ({error}), and this executor cannot be used again; give a function "
+                f"{what} {times} times while {tasks} ran, without a result in between; "
+                f"the last time: {type(error).__name__}: {error}"
+            ) from error
+
+    def _replace(self, lost: Sequence[int], deaths: list[int], called: Sequence[str], error: BaseException) -> None:
+        if self._make is None:
+            tasks = ", ".join(called[index] for index in lost)
+            died = isinstance(error, BrokenExecutor)
+            what = f"a worker died while {tasks} ran" if died else f"the executor did not take {tasks}"
+            raise WorkersDied(
+                f"{what} ({type(error).__name__}: {error}), and this executor cannot be used again; give a function "
                 "that makes one, executor=lambda: ProcessPoolExecutor(...), and it is replaced"
             ) from error
-        if deaths > self._retries:
-            raise WorkersDied(f"workers died {deaths} times while {tasks} ran, without a result in between") from error
+        self._count(lost, deaths, called, error)
         self._executor.shutdown(wait=True)
         self._executor, self._dead_since = self._make_one(), None
         self.rebuilt += 1
@@ -223,17 +255,72 @@ def _checked(executor: Executor) -> Executor:
             "executor: its processes are forked, which a process with threads does not survive; give "
             "ProcessPoolExecutor(..., mp_context=multiprocessing.get_context('spawn'))"
         )
+    client = getattr(executor, "_client", None)
+    if type(executor).__module__.startswith("distributed.") and client is not None:
+        return _OnDask(executor, client)
     return executor
 
 
-def _call(function: Callable[[Any], Any], task: Any) -> Any:
-    """Run a task in a worker; an error that would break on its way home is raised as a RuntimeError of its words."""
+class _OnDask(Executor):
+    """dask's executor, so that every future is answered, and with what came.
+
+    Its own futures (distributed 2026.8) never hear of a task that failed after its result was lost with a worker, and
+    take a result for an error if it is lost while it comes.
+    """
+
+    def __init__(self, executor: Any, client: Any) -> None:
+        self._lent, self._client = executor, client
+        self._options = getattr(executor, "_kwargs", {}) | {"pure": False}
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        theirs = self._client.submit(function, *args, **kwargs, **self._options)
+        future: Future[Any] = Future()
+        future.add_done_callback(lambda done: theirs.cancel() if done.cancelled() and not self.closed else None)
+        self._client.loop.add_callback(self._answer, theirs, future)
+        return future
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will come."""
+        return self._client.status in ("closing", "closed")
+
+    @staticmethod
+    async def _answer(theirs: Any, future: Future[Any]) -> None:
+        result, error = None, None
+        try:
+            result = await theirs
+        except BaseException as failure:
+            error = failure if isinstance(failure, Exception) else CancelledError(str(failure))
+        if not future.set_running_or_notify_cancel():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._lent.shutdown(wait=wait)
+
+
+def _call(function: Callable[[Any], Any], task: Any, travels: bool) -> Any:
+    """Run a task in a worker; an error that would break on its way home comes as a RuntimeError of its words."""
     try:
         return function(task)
     except Exception as error:
-        if _stuck(error, both_ways=True):
-            raise RuntimeError(f"{type(error).__name__}: {error}") from None
-        raise
+        if not travels:
+            return _Raised(error, "")
+        told = traceback.format_exc()
+        stuck = _stuck(error, both_ways=True)
+        return _Raised(RuntimeError(f"{type(error).__name__}: {error}") if stuck else error, told)
+
+
+def _told(raised: _Raised, name: str) -> Exception:
+    """A task's error with what is known of it here."""
+    error = raised.error
+    error.add_note(f"in {name}")
+    if raised.told:
+        error.__cause__ = Elsewhere(raised.told)
+    return error
 
 
 def _stuck(value: Any, both_ways: bool = False) -> str | None:
@@ -249,6 +336,4 @@ def _stuck(value: Any, both_ways: bool = False) -> str | None:
 
 def _leave(running: dict[Future[Any], int]) -> None:
     """Cancel what has not begun and see the rest end."""
-    for future in running:
-        future.cancel()
-    wait(running, _FAREWELL_SECONDS)
+    wait([future for future in running if not future.cancel()], _FAREWELL_SECONDS)
