@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# What imports JAX is imported when it is asked for: a listener never is in need of it.
+# Imported when they are asked for, since they import JAX: a listener does without.
 _WITH_JAX = {
     "DensityError": "livenuts.runtime.recovery",
     "Result": "livenuts.result",

@@ -248,7 +248,10 @@ def check_executor(executor: Any) -> None:
 
 
 def _checked(executor: Executor) -> Executor:
-    """Refuse a pool of forked processes: a fork takes the locks of other threads along, and nobody to release them."""
+    """The executor as it is used here.
+
+    A pool of forked processes is refused: a fork takes the locks of other threads along, and nobody to release them.
+    """
     context = getattr(executor, "_mp_context", None)
     if context is not None and context.get_start_method() == "fork":
         raise ValueError(
@@ -262,10 +265,10 @@ def _checked(executor: Executor) -> Executor:
 
 
 class _OnDask(Executor):
-    """dask's executor, so that every future is answered, and with what came.
+    """dask's executor, with futures that are answered whenever workers die.
 
-    Its own futures (distributed 2026.8) never hear of a task that failed after its result was lost with a worker, and
-    take a result for an error if it is lost while it comes.
+    Those of distributed 2026.8 never hear of a task that was given up after its result was lost with a worker; and a
+    result whose worker dies while it comes is taken for an error: a ValueError, as it has not three parts.
     """
 
     def __init__(self, executor: Any, client: Any) -> None:
