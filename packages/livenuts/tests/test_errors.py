@@ -45,6 +45,22 @@ def in_numpyro(y: Any) -> None:
     numpyro.sample("y", nd.Exponential(numpyro.sample("rate", nd.HalfNormal(1))), obs=y)
 
 
+@ln.model(coords={"g": ["a", "b"]})
+def named_axes() -> None:
+    ln.rv("x", dist.Normal(0, 1), shape=3, dims="g")
+
+
+@ln.model
+def by_name() -> None:
+    ln.rv("x", dist.Normal(0, 1))
+    ln.rv("y", dist.Normal("x", 1))
+
+
+@ln.model
+def weighted(weights: Any) -> None:
+    ln.obs("y", dist.Normal(weights * ln.rv("x", dist.Normal(0, 1)), 1.0), np.zeros(2))
+
+
 EIGHT = np.arange(8.0)
 NAN = float("nan")
 
@@ -60,7 +76,12 @@ BUILDING = [
     (lambda: model().rv("x", 3), TypeError, ["rv 'x'", "distribution", "got 3"]),
     (lambda: model().obs("y", 3, 2), TypeError, ["obs 'y'", "distribution", "got 3"]),
     (lambda: model().rv("x", dist.Normal(0, 1), shape=0), ValueError, ["rv 'x'", "positive integers", "got 0"]),
+    (lambda: model().rv("x", dist.Normal(0, 1), shape=3.0), ValueError, ["rv 'x'", "positive integers", "got 3.0"]),
     (lambda: model().rv("x", dist.Normal(0, 1), dims="h"), ValueError, ["rv 'x'", "'h'", "coords"]),
+    (lambda: ln.Model(coords=["g"]), TypeError, ["coords", "labels", "['g']"]),  # type: ignore[arg-type]
+    (lambda: model().rv("x", dist.Normal), TypeError, ["rv 'x'", "called with its parameters"]),
+    (lambda: model().rv("x", nd.Normal(0, 1)), TypeError, ["rv 'x'", "NumPyro's own", "@ln.model"]),
+    (lambda: model().obs("y", dist.Normal(0, 1), [1, 2], dims=["a", "b"]), ValueError, ["obs 'y'", "2 dims", "(2,)"]),
     (
         lambda: ln.Model(coords={"g": [1, 2]}).rv("x", dist.Normal(0, 1), shape=3, dims="g"),
         ValueError,
@@ -87,7 +108,14 @@ BUILDING = [
     (lambda: bool(ref("x") > 1), TypeError, ["(x > 1)", "ln.where"]),
     (lambda: list(ref("x")), TypeError, ["x", "index it"]),
     (lambda: ref("x") + object(), TypeError, ["numbers", "object"]),
+    (lambda: np.exp(ref("x") + 1), TypeError, ["np.exp", "(x + 1)", "ln.exp"]),
+    (lambda: np.where(ref("x") == 1, 1, 2), TypeError, ["(x == 1)", "no values", "functions of livenuts"]),
+    (lambda: np.mean(ref("x")), TypeError, ["x has no values"]),
     (lambda: ln.rv("x", dist.Normal(0, 1)), RuntimeError, ["'x'", "outside of a model", "@ln.model"]),
+    (lambda: in_a_function(), TypeError, ["in_a_function(y", "missing", "'y'"]),
+    (lambda: ln.stream(normal(), draws=10), TypeError, ["arguments of sample", "'draws'"]),
+    (lambda: ln.stream(normal(), sink=print), TypeError, ["its own sink"]),
+    (lambda: ln.stream(normal(), buffer=0), ValueError, ["buffer", "positive integer", "0"]),
     (lambda: ln.from_logdensity(3, 1.0), TypeError, ["from_logdensity", "got 3"]),  # type: ignore[arg-type]
     (lambda: ln.from_numpyro(3), TypeError, ["from_numpyro", "got 3"]),  # type: ignore[arg-type]
 ]
@@ -132,6 +160,13 @@ COMPILING = [
         ValueError,
         ["obs 'y'", "(3,)", "()"],
     ),
+    (
+        lambda: sample(normal().rv("a", dist.Normal(0, 1), shape=3, dims="g").data("b", EIGHT, dims="g")),
+        ValueError,
+        ["'g'", "8 in 'b'", "3 in 'a'"],
+    ),
+    (lambda: sample(named_axes()), ValueError, ["'g'", "2 in coords", "3 in 'x'"]),
+    (lambda: sample(by_name()), ValueError, ["rv 'y'", "'x' by name", "the value that ln.rv returned"]),
     # Data outside of their support.
     (observed(dist.Exponential("x"), [1.0, -2.0]), ValueError, ["obs 'y'", "-2.0", "[1]", "support", "Exponential"]),
     (observed(dist.Binomial(10, 0.5), 11), ValueError, ["obs 'y'", "11", "support", "Binomial"]),
@@ -144,11 +179,18 @@ COMPILING = [
     (lambda: sample(ln.from_logdensity(lambda x: -(x**2), np.zeros(3))), ValueError, ["scalar", "(3,)"]),
     (lambda: sample(ln.from_logdensity(lambda x: 0.0, {})), ValueError, ["position", "no arrays"]),
     (lambda: sample(ln.from_logdensity(lambda x: -(x**2), NAN)), ValueError, ["'x'", "finite", "nan"]),
+    (lambda: sample(ln.from_logdensity(lambda x: None, 1.0)), ValueError, ["scalar", "None"]),
 ]
 
 STARTING = [
     (lambda: sample(normal().factor("f", ln.log(-1.0 - ref("x") ** 2))), StartError, ["'f'", "nan", "100 random"]),
-    (lambda: sample(model().rv("x", dist.Normal(0, -1.0))), StartError, ["'x'", "nan"]),
+    (lambda: sample(model().rv("x", dist.Normal(0, -1.0))), StartError, ["'x'", "nan", "scale is -1.0", "Positive"]),
+    (
+        lambda: sample(normal().data("s", EIGHT - 6.5).obs("y", dist.Normal("x", "s"), EIGHT)),
+        StartError,
+        ["'y'", "nan", "scale is -6.5", "Positive"],
+    ),
+    (lambda: sample(weighted(np.array([1.0, NAN]))), StartError, ["'y'", "the data hold NaN"]),
     # A support that depends on a variable is only known where the chain starts.
     (observed(dist.Uniform(0, "x"), [1, 100.5]), StartError, ["'y'", "-inf", "init="]),
     (lambda: sample(ln.from_logdensity(jnp.log, -1.0)), StartError, ["log density", "nan", "starting position"]),
@@ -294,7 +336,26 @@ def test_a_subsampled_plate_is_refused() -> None:
         compile_model(ln.from_numpyro(model, np.zeros(100)))
 
 
-@pytest.mark.parametrize("buffer", ["a", 0, -1, 1.5, True])
+@pytest.mark.parametrize("buffer", ["a", -1, 1.5, True])
 def test_the_buffer_of_a_stream(buffer: Any) -> None:
     with pytest.raises(ValueError, match="buffer must be a positive integer"):
-        next(ln.stream(grouped([0, 1, 2]), buffer=buffer))
+        ln.stream(grouped([0, 1, 2]), buffer=buffer)
+
+
+@ln.model
+def with_numpy() -> None:
+    ln.det("y", np.exp(ln.rv("x", dist.Normal(0, 1))))
+
+
+@ln.model
+def with_if() -> None:
+    ln.factor("f", 0.0 if ln.rv("x", dist.Normal(0, 1)) > 0 else -1.0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [with_numpy(), with_if(), ln.from_logdensity(lambda x: -float(x**2), 0.0)], ids=["numpy", "if", "float"]
+)
+def test_what_a_function_cannot_do_to_jaxs_arrays_is_explained(wrong: Any) -> None:
+    with pytest.raises(TypeError) as caught:
+        sample(wrong)
+    assert "write jnp.exp for np.exp, jnp.where for if" in "".join(caught.value.__notes__)

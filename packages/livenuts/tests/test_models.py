@@ -123,6 +123,17 @@ def test_dims_and_coords_reach_the_result() -> None:
     np.testing.assert_allclose(result.draws["fit"], result.draws["slope"] @ x.T, rtol=1e-12)
 
 
+def test_an_observation_has_dims_its_own_or_its_datas() -> None:
+    model = ln.Model("named", coords={"row": ["a", "b"]}).data("seen", [1.0, 2.0], dims="row")
+    model.rv("mu", dist.Normal(0, 1)).obs("y", dist.Normal("mu", 1), "seen")
+    model.obs("z", dist.Normal("mu", 1), [3.0, 4.0, 5.0], dims="time")
+    assert str(model).endswith(
+        "y[row] ~ Normal(loc=mu, scale=1), observed\n  z[time] ~ Normal(loc=mu, scale=1), observed"
+    )
+    assert ln.Model.from_json(model.to_json()) == model
+    assert ln.sample(model, **SHORT).dims == {"y": ("row",), "z": ("time",)}
+
+
 # -- expressions -------------------------------------------------------------------------------------------------------
 
 ENVIRONMENT = {"u": np.array([0.5, -1.5, 2.0]), "v": np.array(1.25), "w": np.arange(6.0).reshape(2, 3)}
@@ -180,6 +191,12 @@ def test_expressions_survive_json_and_mean_the_same(expression: Expression) -> N
         (2.0 ** ref("v"), 2.0**1.25),
         (np.array([1.0, 2.0, 3.0]) * ref("u"), [0.5, -3.0, 6.0]),
         (ref("u") % 1.0, [0.5, 0.5, 0.0]),
+        (2.0 % ref("v"), 0.75),
+        (np.array([1.0, 2.0, 3.0]) @ ref("u"), 3.5),
+        (np.array([0.0, -1.5, 2.5]) <= ref("u"), [True, True, False]),
+        (ln.where(ref("u") == 2.0, 1.0, 0.0), [0.0, 0.0, 1.0]),
+        (ln.where(ref("u") != np.array([0.5, 0.0, 2.0]), 1.0, 0.0), [0.0, 1.0, 0.0]),
+        (np.array([0.5, 0.0, 2.0]) == ref("u"), [True, False, True]),
         (ln.stack([ref("v"), ref("v") + 1.0]), [1.25, 2.25]),
         (ln.concatenate([ref("u"), ref("u")[:1]]), [0.5, -1.5, 2.0, 0.5]),
         (ln.where(ref("u") < 0.0, 0.0, ref("u")), [0.5, 0.0, 2.0]),

@@ -139,6 +139,13 @@ def test_summary_of_few_draws(length: int) -> None:
     assert all(values.shape == (2,) for values in found.values())
 
 
+def test_a_constant_has_no_r_hat_and_warns_of_nothing() -> None:
+    """As the upper corner of a Cholesky factor."""
+    found = diagnose(np.ones((2, 100, 1)))
+    assert found["mean"] == 1.0
+    assert np.isnan(found["r_hat"]).all()
+
+
 def test_a_single_chain() -> None:
     alone = ln.sample(model(), **RUN | {"num_chains": 1})
     row = alone.summary()["mu"]
@@ -175,8 +182,9 @@ def test_a_file_that_is_not_a_result_is_refused(result: ln.Result, tmp_path: Pat
     for name, content in wrong.items():
         path = tmp_path / name
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=f"{name} is not a livenuts result"):
+        with pytest.raises(ValueError, match=f"{name} is not a livenuts result") as caught:
             ln.load(path)
+        assert "allow_pickle" not in str(caught.value)
     with zipfile.ZipFile(tmp_path / "other zip", "w") as file:
         file.writestr("a.txt", "hello")
     with pytest.raises(ValueError, match="is not a livenuts result"):
@@ -258,6 +266,7 @@ def test_plot_trace(result: ln.Result) -> None:
         assert figure.axes[2].get_ylabel() == "v[0]"
         figure.canvas.draw()
         assert len(result.plot_trace(["mu", "v"]).axes) == 2 * 4
+        assert len(result.plot_trace("mu").axes) == 2
         with pytest.raises(ValueError, match="no variable 'z'"):
             result.plot_trace(["z"])
     finally:

@@ -218,6 +218,9 @@ def test_starts_are_found_or_given() -> None:
 
 
 def test_what_it_cannot_do_is_refused() -> None:
+    done = ln.sample(schools(), num_warmup=5, num_samples=5, **ONE)
+    with pytest.raises(ValueError, match="extend needs a result of chain_method='threads'"):
+        ln.extend(done, 5)
     with pytest.raises(ValueError, match="chain_method must be one of threads, vectorized, got 'parallel'"):
         ln.sample(schools(), chain_method="parallel")
     with pytest.raises(ValueError, match="gives all chains one metric: adaptation must be 'pooled', got 'independent'"):

@@ -42,13 +42,14 @@ def diagnose(draws: np.ndarray) -> dict[str, np.ndarray]:
         # One chain is judged by its halves.
         half = length // 2
         split = draws if chains > 1 else np.stack([draws[0, :half], draws[0, length - half :]])
-        found |= {
-            "mcse_mean": array_stats.mcse(draws, **axes, method="mean"),
-            "mcse_sd": _mcse_of_sd(draws),
-            "ess_bulk": array_stats.ess(draws, **axes, method="bulk"),
-            "ess_tail": array_stats.ess(draws, **axes, method="tail", prob=(0.05, 0.95)),
-            "r_hat": array_stats.rhat(split, **axes),
-        }
+        with np.errstate(divide="ignore", invalid="ignore"):  # a constant, as in a Cholesky factor, has no R-hat
+            found |= {
+                "mcse_mean": array_stats.mcse(draws, **axes, method="mean"),
+                "mcse_sd": _mcse_of_sd(draws),
+                "ess_bulk": array_stats.ess(draws, **axes, method="bulk"),
+                "ess_tail": array_stats.ess(draws, **axes, method="tail", prob=(0.05, 0.95)),
+                "r_hat": array_stats.rhat(split, **axes),
+            }
     return {name: np.asarray(found[name], float) for name in COLUMNS}
 
 
@@ -62,8 +63,7 @@ def _mcse_of_sd(draws: np.ndarray) -> np.ndarray:
 
     squares = (draws - draws.mean(axis=(0, 1))) ** 2
     size = array_stats.ess(squares, chain_axis=0, draw_axis=1, method="mean")
-    with np.errstate(divide="ignore", invalid="ignore"):  # a constant has no sd to be wrong about
-        error: np.ndarray = squares.std(axis=(0, 1)) / np.sqrt(size) / (2 * np.sqrt(squares.mean(axis=(0, 1))))
+    error: np.ndarray = squares.std(axis=(0, 1)) / np.sqrt(size) / (2 * np.sqrt(squares.mean(axis=(0, 1))))
     return error
 
 

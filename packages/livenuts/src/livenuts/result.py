@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +119,7 @@ class Result:
             columns.update(zip(scalar_names(name, values.shape[2:]), flat.T, strict=True))
         return pandas.DataFrame(columns, index=index)
 
-    def plot_trace(self, names: Iterable[str] | None = None) -> Any:
+    def plot_trace(self, names: Iterable[str] | str | None = None) -> Any:
         """Histograms and traces of the chains, a row a scalar, divergent draws marked; a matplotlib Figure.
 
         `names` are variables; all of them, up to 20 scalars, where it is left out.
@@ -127,7 +128,7 @@ class Result:
             import matplotlib.pyplot as plt
         except ImportError as error:
             raise ImportError("plot_trace needs matplotlib: pip install 'livenuts[plot]'") from error
-        wanted = list(self.draws) if names is None else list(names)
+        wanted = list(self.draws) if names is None else [names] if isinstance(names, str) else list(names)
         unknown = [name for name in wanted if name not in self.draws]
         if unknown:
             raise ValueError(f"plot_trace: no variable {unknown[0]!r}; variables are {', '.join(self.draws)}")
@@ -210,6 +211,9 @@ class Result:
         """Read a result that `save` wrote; anything else is a ValueError."""
         with open(path, "rb") as file:
             try:
+                if not zipfile.is_zipfile(file):
+                    raise ValueError("no NumPy archive")
+                file.seek(0)
                 return cls._read(file)
             except Exception as error:  # a damaged archive fails in many ways
                 raise ValueError(f"{path} is not a livenuts result: {error}") from error

@@ -40,8 +40,8 @@ class RunningSummary:
     True
     """
 
-    def __init__(self, names: Iterable[str] | None = None) -> None:
-        self._wanted = None if names is None else list(names)
+    def __init__(self, names: Iterable[str] | str | None = None) -> None:
+        self._wanted = None if names is None else [names] if isinstance(names, str) else list(names)
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._chains: dict[int, _Chain] = {}
         self._start: Mapping[str, Any] | None = None

@@ -81,9 +81,8 @@ def _builder(model: Model) -> Description:
                 frame.factor(node.name, content)
 
     key = ("builder", json.dumps(model.structure(), sort_keys=True))
-    return Description(
-        model.name, key, dict(model.values), statements, model.coords, None, dict(model.data_dims), observed
-    )
+    dims = model.data_dims | {node.name: node.dims for node in nodes if node.kind == "obs" and node.dims is not None}
+    return Description(model.name, key, dict(model.values), statements, model.coords, None, dims, observed)
 
 
 def _names(content: Any) -> set[str]:
@@ -134,7 +133,7 @@ def _function(model: FunctionModel) -> Description:
     arrays, join, static = _split(model.arguments)
 
     def statements(frame: Any, data: Any) -> None:
-        with running(frame), _unvalidated():
+        with running(frame), _unvalidated(), _traced(model.name):
             model.function(**join(data))
 
     return Description(
@@ -149,7 +148,7 @@ def _numpyro(model: NumpyroModel) -> Description:
         from livenuts.compiler.numpyro import run
 
         args, kwargs = join(data)
-        with _unvalidated():
+        with _unvalidated(), _traced(model.name):
             run(frame, model.function, args, kwargs)
 
     return Description(model.name, ("numpyro", captured(model.function), static), arrays, statements, {}, None, {}, ())
@@ -162,6 +161,20 @@ def _unvalidated() -> Iterator[None]:
 
     with numpyro.validation_enabled(False):
         yield
+
+
+@contextlib.contextmanager
+def _traced(name: str) -> Iterator[None]:
+    """What JAX says when a function takes its arrays for NumPy's, and besides what to write."""
+    try:
+        yield
+    except (TypeError, IndexError) as error:
+        if isinstance(error, jax.errors.JAXTypeError) or "JAX" in str(error):
+            error.add_note(
+                f"model {name!r}: variables and arrays are JAX's in a model function: write jnp.exp for np.exp, "
+                "jnp.where for if, and give each column of a DataFrame as an argument of its own"
+            )
+        raise
 
 
 def _log_density(model: LogDensityModel) -> Description:
@@ -182,7 +195,10 @@ def _log_density(model: LogDensityModel) -> Description:
             frame.rv(name, ImproperUniform(real, leaf.shape, (), validate_args=False), None, None)
             for name, leaf in zip(names, leaves, strict=True)
         ]
-        value = model.function(jax.tree.unflatten(structure, values))
+        with _traced(model.name):
+            value = model.function(jax.tree.unflatten(structure, values))
+        if value is None:
+            raise ValueError("from_logdensity: the log density must be a scalar, got None")
         if jnp.shape(value) != ():
             raise ValueError(f"from_logdensity: the log density must be a scalar, got shape {jnp.shape(value)}")
         frame.factor("log density", value)

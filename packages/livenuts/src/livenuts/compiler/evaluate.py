@@ -19,6 +19,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "logit": jax.scipy.special.logit,
     "logsumexp": jax.scipy.special.logsumexp,
     "equal": jnp.equal,
+    "not_equal": jnp.not_equal,
     "neg": operator.neg,
     "getitem": operator.getitem,
 }

@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpyro.distributions.constraints import is_dependent
+from numpyro.distributions.distribution import ExpandedDistribution, Independent
 
 from livenuts.compiler.densities import sum_log_prob
 from livenuts.compiler.evaluate import materialize
 from livenuts.compiler.reparam import lay_out
+from livenuts.model.distributions import Distribution
 
 
 class Variable(NamedTuple):
@@ -37,6 +40,11 @@ class Deterministic(NamedTuple):
 
 def _prepare(kind: str, name: str, distribution: Any, shape: tuple[int, ...] | None) -> Any:
     """The NumPyro distribution of a statement, expanded to its batch shape."""
+    if isinstance(distribution, Distribution) and (names := distribution.references()):
+        raise ValueError(
+            f"{kind} {name!r}: {distribution} refers to {', '.join(map(repr, sorted(names)))} by name; "
+            "in a model function write the value that ln.rv returned"
+        )
     try:
         made = materialize(distribution, {})
     except (ValueError, TypeError) as error:
@@ -262,6 +270,43 @@ class Evaluation:
         for term in self.terms.values():
             total = total + term
         return total
+
+
+class Examination(Evaluation):
+    """The frame that finds distributions whose parameters cannot be right at one point, where values are known."""
+
+    def __init__(self, variables: Mapping[str, Variable], position: Any) -> None:
+        super().__init__(variables, position)
+        self.wrong: dict[str, str] = {}
+        """What is wrong with a statement's parameters, in words."""
+
+    def rv(
+        self,
+        name: str,
+        distribution: Any,
+        shape: tuple[int, ...] | None,
+        dims: tuple[str, ...] | None,
+        reparam: str | None = None,
+    ) -> Any:
+        self._examine(name, _prepare("rv", name, distribution, None))
+        return super().rv(name, distribution, shape, dims, reparam)
+
+    def obs(self, name: str, distribution: Any, value: Any) -> Any:
+        if value is not None:
+            self._examine(name, _prepare("obs", name, distribution, None))
+        return super().obs(name, distribution, value)
+
+    def _examine(self, name: str, distribution: Any) -> None:
+        while isinstance(distribution, (ExpandedDistribution, Independent)):
+            distribution = distribution.base_dist
+        for parameter, constraint in getattr(distribution, "arg_constraints", {}).items():
+            value = vars(distribution).get(parameter)
+            if value is None or is_dependent(constraint):
+                continue
+            inside = np.asarray(constraint(value))
+            if not inside.all():
+                bad = np.asarray(value)[~inside][0] if inside.shape == np.shape(value) else np.asarray(value)
+                self.wrong[name] = f"its {parameter} is {bad!s:.60}, not {_words(constraint)}"
 
 
 class Inversion(Evaluation):

@@ -16,7 +16,7 @@ from jax.experimental import checkify
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from livenuts.compiler.describe import Description, describe
-from livenuts.compiler.frames import Deterministic, Evaluation, Inversion, Layout, Variable
+from livenuts.compiler.frames import Deterministic, Evaluation, Examination, Inversion, Layout, Variable
 from livenuts.compiler.native import compile_native, compile_usual
 from livenuts.compiler.programs import equations
 from livenuts.compiler.simplify import simplified
@@ -169,8 +169,15 @@ class Target:
     def suspects(self, data: Any, position: np.ndarray) -> list[str]:
         """The statements whose log density, or its gradient, is not finite at a position, in words."""
         with x64():
-            terms = self.evaluation(data, jnp.asarray(position)).terms
-            found = [f"{name!r} has log density {term}" for name, term in terms.items() if not np.isfinite(term)]
+            frame = Examination(self._by_name, jnp.asarray(position))
+            self._statements(frame, data)
+            found = [
+                f"{name!r} has log density {term}" + (f" ({frame.wrong[name]})" if name in frame.wrong else "")
+                for name, term in frame.terms.items()
+                if not np.isfinite(term)
+            ]
+            if any(np.isnan(leaf).any() for leaf in jax.tree.leaves(data) if leaf.dtype.kind == "f"):
+                found.append("the data hold NaN")
             if not found:
                 _, gradient = jaxpr_as_fun(self.closed)(*jax.tree.leaves(data), jnp.asarray(position))
                 bad = ~np.isfinite(np.asarray(gradient))
@@ -261,8 +268,21 @@ def compile_model(model: Any) -> Bound:
             _targets[key].check(description.data)
         _targets.move_to_end(key)
         target = _targets[key]
+        _check_dims(target, description)
         prepared = target.split.prepare(jax.tree.leaves(description.data))
         return Bound(target, description, prepared, target.split.rest(prepared))
+
+
+def _check_dims(target: Target, description: Description) -> None:
+    """One name of an axis means one length, whoever has the axis: a table by names would be filled up with NaN."""
+    lengths = {dim: (len(labels), "coords") for dim, labels in description.coords.items()}
+    named = [(name, dims, np.shape(description.data[name])) for name, dims in description.data_dims.items()]
+    named += [(item.name, item.dims, item.shape) for item in target.outputs if item.dims is not None]
+    for name, dims, shape in named:
+        for dim, length in zip(dims, shape, strict=True):
+            known, owner = lengths.setdefault(dim, (length, repr(name)))
+            if known != length:
+                raise ValueError(f"dim {dim!r} has length {known} in {owner} and {length} in {name!r}")
 
 
 def _with_constants(description: Description) -> tuple[Description, Hashable]:

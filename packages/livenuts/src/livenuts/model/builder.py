@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class Node:
         if self.kind == "rv":
             return f"{self.name}{shape} ~ {self.content}{f', {self.reparam}' if self.reparam else ''}"
         if self.kind == "obs":
-            return f"{self.name} ~ {self.content}, observed"
+            return f"{self.name}{shape} ~ {self.content}, observed"
         if self.kind == "det":
             return f"{self.name}{shape} = {self.content}"
         return f"{self.name}: log density + {self.content}"
@@ -53,13 +53,15 @@ class Model:
         if not isinstance(name, str) or not name:
             raise ValueError(f"a model's name is a non-empty string, got {name!r}")
         self.name = name
+        if coords is not None and not isinstance(coords, Mapping):
+            raise TypeError(f"model {name!r}: coords map the name of a dim to its labels, got {coords!r:.60}")
         self.coords = {dim: list(labels) for dim, labels in (coords or {}).items()}
         self.nodes: list[Node] = []
         self.values: dict[str, np.ndarray] = {}
         """Data arrays and observations, by name."""
         self.data_dims: dict[str, tuple[str, ...]] = {}
 
-    def data(self, name: str, value: Any, *, dims: Sequence[str] | None = None) -> Model:
+    def data(self, name: str, value: Any, *, dims: Sequence[str] | str | None = None) -> Model:
         """Add a data array, referred to by its name; the same shape may be replaced later by `with_data`."""
         self._new_name(name, "data")
         self.values[name] = finite("data", name, _array("data", name, value))
@@ -86,8 +88,7 @@ class Model:
         self._new_name(name, "rv")
         self._checked_distribution("rv", name, distribution)
         check_reparam(name, distribution.family, reparam)
-        if isinstance(dims, str):
-            dims = (dims,)
+        dims = axes(dims)
         lengths = None if shape is None else _shape(name, shape)
         if dims is not None:
             if lengths is None:
@@ -96,26 +97,31 @@ class Model:
                     raise ValueError(f"rv {name!r}: dims {missing} have no coords; give them or a shape")
                 lengths = tuple(len(self.coords[dim]) for dim in dims)
             dims = self._checked_dims("rv", name, dims, lengths)
-        self.nodes.append(Node("rv", name, distribution, lengths, None if dims is None else tuple(dims), reparam))
+        self.nodes.append(Node("rv", name, distribution, lengths, dims, reparam))
         return self
 
-    def obs(self, name: str, distribution: Distribution, value: Any) -> Model:
-        """Add an observation; `value` is an array, or the name of a data array of the model."""
+    def obs(
+        self, name: str, distribution: Distribution, value: Any, *, dims: Sequence[str] | str | None = None
+    ) -> Model:
+        """Add an observation; `value` is an array, or the name of a data array of the model, with its dims."""
         if isinstance(value, str):
             if value not in self.values:
                 raise ValueError(f"obs {name!r}: no data {value!r} in model {self.name!r}")
+            dims = self.data_dims.get(value) if dims is None else dims
             value = self.values[value]
         self._new_name(name, "obs")
         self._checked_distribution("obs", name, distribution)
-        self.values[name] = finite("obs", name, _array("obs", name, value))
-        self.nodes.append(Node("obs", name, distribution))
+        array = finite("obs", name, _array("obs", name, value))
+        named = None if dims is None else self._checked_dims("obs", name, dims, array.shape)
+        self.values[name] = array
+        self.nodes.append(Node("obs", name, distribution, None, named))
         return self
 
-    def det(self, name: str, expression: Any, *, dims: Sequence[str] | None = None) -> Model:
+    def det(self, name: str, expression: Any, *, dims: Sequence[str] | str | None = None) -> Model:
         """Add a deterministic quantity: computed for every draw and kept with the draws."""
         self._new_name(name, "det")
         content = self._checked_expression("det", name, expression)
-        self.nodes.append(Node("det", name, content, None, None if dims is None else tuple(dims)))
+        self.nodes.append(Node("det", name, content, None, axes(dims)))
         return self
 
     def factor(self, name: str, expression: Any) -> Model:
@@ -199,7 +205,7 @@ class Model:
         if kind == "rv":
             self.rv(name, content, shape=node["shape"], dims=dims, reparam=node.get("reparam"))
         elif kind == "obs":
-            self.obs(name, content, values[name])
+            self.obs(name, content, values[name], dims=dims)
         elif kind == "det":
             self.det(name, content, dims=dims)
         elif kind == "factor":
@@ -245,7 +251,14 @@ class Model:
 
     def _checked_distribution(self, kind: str, name: str, distribution: Any) -> None:
         if not isinstance(distribution, Distribution):
-            raise TypeError(f"{kind} {name!r}: expected a distribution such as dist.Normal(0, 1), got {distribution!r}")
+            hint = ""
+            if hasattr(distribution, "log_prob"):
+                hint = "; NumPyro's own objects are for functions under @ln.model"
+            elif callable(distribution):
+                hint = "; a distribution is called with its parameters"
+            raise TypeError(
+                f"{kind} {name!r}: expected a distribution such as dist.Normal(0, 1), got {distribution!r:.80}{hint}"
+            )
         self._check_references(kind, name, distribution.references())
 
     def _checked_expression(self, kind: str, name: str, expression: Any) -> Any:
@@ -255,19 +268,25 @@ class Model:
         self._check_references(kind, name, references(content))
         return content
 
-    def _checked_dims(self, kind: str, name: str, dims: Sequence[str], shape: Sequence[int]) -> tuple[str, ...]:
+    def _checked_dims(self, kind: str, name: str, given: Sequence[str] | str, shape: Sequence[int]) -> tuple[str, ...]:
+        dims = axes(given) or ()
         if len(dims) != len(shape):
-            raise ValueError(f"{kind} {name!r}: {len(dims)} dims {tuple(dims)} for the shape {tuple(shape)}")
+            raise ValueError(f"{kind} {name!r}: {len(dims)} dims {dims} for the shape {tuple(shape)}")
         for dim, length in zip(dims, shape, strict=True):
             if dim in self.coords and len(self.coords[dim]) != length:
                 raise ValueError(
                     f"{kind} {name!r}: dim {dim!r} has {len(self.coords[dim])} coords, but length {length}"
                 )
-        return tuple(dims)
+        return dims
+
+
+def axes(dims: Sequence[str] | str | None) -> tuple[str, ...] | None:
+    """The names of axes as a tuple; one axis may be given by its name alone."""
+    return None if dims is None else (dims,) if isinstance(dims, str) else tuple(dims)
 
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
-    sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
     if not all(isinstance(size, (int, np.integer)) and size > 0 for size in sizes):
         raise ValueError(f"rv {name!r}: shape must be positive integers, got {shape!r}")
     return tuple(int(size) for size in sizes)
@@ -280,7 +299,8 @@ def _array(kind: str, name: str, value: Any) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{kind} {name!r}: {error}") from error
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{kind} {name!r}: expected numbers, got dtype {array.dtype} from {value!r:.60}")
+        shown = " ".join(repr(value).split())
+        raise TypeError(f"{kind} {name!r}: expected numbers, got dtype {array.dtype} from {shown:.60}")
     if array.size == 0:
         raise ValueError(f"{kind} {name!r}: no values (shape {array.shape})")
     return array.astype(np.float64) if array.dtype.kind == "f" else array

@@ -15,14 +15,33 @@ FUNCTIONS = (
 )  # fmt: skip
 OPERATORS = {
     "add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**", "matmul": "@", "mod": "%", "lt": "<", "le": "<=",
-    "gt": ">", "ge": ">=", "equal": "==", "neg": "-", "getitem": "[]",
+    "gt": ">", "ge": ">=", "equal": "==", "not_equal": "!=", "neg": "-", "getitem": "[]",
+}  # fmt: skip
+
+
+_OPERATORS_OF_NUMPY = {
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "truediv", "power": "pow",
+    "matmul": "matmul", "remainder": "mod", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+    "equal": "equal", "not_equal": "not_equal", "negative": "neg",
 }  # fmt: skip
 
 
 class Expression:
     """An arithmetic expression; operators and the functions of `livenuts` build larger ones."""
 
-    __array_ufunc__ = None  # so that `ndarray + ref("x")` reaches our reflected operator
+    __pandas_priority__ = 5000  # above that of a DataFrame: `series * ref("x")` reaches our reflected operator
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Call:
+        """NumPy's operators, as in `ndarray + ref("x")`; its functions are refused, `livenuts` has its own."""
+        if ufunc.__name__ in _OPERATORS_OF_NUMPY and method == "__call__" and not options:
+            return call(_OPERATORS_OF_NUMPY[ufunc.__name__], *inputs)
+        raise TypeError(f"np.{ufunc.__name__} takes no expression such as {self}; livenuts has its own, such as ln.exp")
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(
+            f"expression {self} has no values before the model is compiled; use the functions of livenuts (ln.exp), "
+            "and NumPy arrays for what is known (X.to_numpy() @ ref('beta') for a DataFrame X)"
+        )
 
     def __add__(self, other: Any) -> Call:
         return call("add", self, other)
@@ -62,6 +81,17 @@ class Expression:
 
     def __mod__(self, other: Any) -> Call:
         return call("mod", self, other)
+
+    def __rmod__(self, other: Any) -> Call:
+        return call("mod", other, self)
+
+    def __eq__(self, other: object) -> Call:  # type: ignore[override]
+        return call("equal", self, other)
+
+    def __ne__(self, other: object) -> Call:  # type: ignore[override]
+        return call("not_equal", self, other)
+
+    __hash__ = object.__hash__
 
     def __lt__(self, other: Any) -> Call:
         return call("lt", self, other)

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from livenuts.model.builder import _shape
+from livenuts.model.builder import _shape, axes
 
 
 class Frame(Protocol):
@@ -61,8 +61,8 @@ def rv(
     reparam: str | None = None,
 ) -> Any:
     """A random variable's value, in a model function; the arguments are those of `Model.rv`."""
-    names = None if dims is None else (dims,) if isinstance(dims, str) else tuple(dims)
-    return _current("rv", name).rv(name, distribution, None if shape is None else _shape(name, shape), names, reparam)
+    sizes = None if shape is None else _shape(name, shape)
+    return _current("rv", name).rv(name, distribution, sizes, axes(dims), reparam)
 
 
 def obs(name: str, distribution: Any, value: Any) -> Any:
@@ -70,9 +70,9 @@ def obs(name: str, distribution: Any, value: Any) -> Any:
     return _current("obs", name).obs(name, distribution, value)
 
 
-def det(name: str, value: Any, *, dims: Sequence[str] | None = None) -> Any:
+def det(name: str, value: Any, *, dims: Sequence[str] | str | None = None) -> Any:
     """Keep a computed quantity with the draws."""
-    return _current("det", name).det(name, value, None if dims is None else tuple(dims))
+    return _current("det", name).det(name, value, axes(dims))
 
 
 def factor(name: str, value: Any) -> None:
@@ -108,7 +108,10 @@ def model(function: Callable[..., Any] | None = None, *, coords: dict[str, Any] 
 
     @functools.wraps(function)
     def bind(*args: Any, **kwargs: Any) -> FunctionModel:
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"model {function.__name__}{signature}: {error}") from None
         bound.apply_defaults()
         return FunctionModel(function, dict(bound.arguments), dict(coords or {}))
 

@@ -165,6 +165,8 @@ class Checkpoint:
 
     def __init__(self, store: Store) -> None:
         if isinstance(store, (str, os.PathLike)):
+            if Path(store).is_file():
+                raise NotADirectoryError(f"checkpoint {store} is a file; give a folder, or a path to make one at")
             store = Folder(store)
         if not isinstance(store, MutableMapping):
             raise TypeError(f"checkpoint takes a path or a mapping of str to bytes, got {store!r:.80}")
@@ -245,7 +247,7 @@ class Checkpoint:
             try:
                 entry = self._read(name)
             except CheckpointError as error:
-                warnings.warn(f"{error}; the state before it is taken", stacklevel=2)
+                warnings.warn(f"{error}; the state before it is taken", stacklevel=5)
                 continue
             if entry is not None:
                 found.append((entry["serial"], entry["state"]))

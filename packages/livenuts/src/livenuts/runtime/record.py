@@ -128,13 +128,16 @@ def newest(checkpoint: Checkpoint) -> tuple[dict[str, Any], list[list[dict[str, 
     states = checkpoint.states()
     if not states:
         raise CheckpointError(f"checkpoint {checkpoint.shown} holds a manifest and no state")
-    for older, state in enumerate(states, 1):
+    damaged: list[CheckpointError] = []
+    for state in states:
         chains = [chain for group in state["groups"] for chain in group["chains"]]
         counts = [0 if chain["warmed"] is None else chain["made"] - chain["warmed"] for chain in chains]
         try:
-            return state, [checkpoint.blocks(chain, count) for chain, count in enumerate(counts)]
+            blocks = [checkpoint.blocks(chain, count) for chain, count in enumerate(counts)]
         except CheckpointError as error:
-            if older == len(states):
-                raise
-            warnings.warn(f"{error}; the state before it is taken", stacklevel=2)
-    raise AssertionError
+            damaged.append(error)
+            continue
+        for refused in damaged:
+            warnings.warn(f"{refused}; the state before it is taken", stacklevel=4)
+        return state, blocks
+    raise CheckpointError(f"{damaged[0]}; no state is whole without it: delete the checkpoint, and run again")

@@ -153,11 +153,11 @@ class Run:
             raise error
         if 0 < result.num_chains < self.settings.num_chains:
             made = ", ".join(str(chain.kept) for chain in self.chains)
-            warnings.warn(f"stopped before every chain had draws ({made}): chains without are left out", stacklevel=3)
+            warnings.warn(f"stopped before every chain had draws ({made}): chains without are left out", stacklevel=4)
         if status == "interrupted":
             if not any(chain.kept for chain in self.chains):
                 raise KeyboardInterrupt
-            warnings.warn(f"interrupted: the result holds {result.num_draws} draws a chain", stacklevel=3)
+            warnings.warn(f"interrupted: the result holds {result.num_draws} draws a chain", stacklevel=4)
         return result
 
     def _run(

@@ -215,6 +215,8 @@ def extend(
     if isinstance(num_samples, bool) or not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
         raise ValueError(f"num_samples must be a positive integer, got {num_samples!r}")
     _check(executor, sink=sink, stop=stop)
+    if result.settings.get("chain_method") == "vectorized":
+        raise ValueError("extend needs a result of chain_method='threads'; of 'vectorized' chains no state is kept")
     kept = result.continuation
     if kept is None or set(result.lengths) != {result.num_draws} or result.num_draws < result.settings["num_samples"]:
         raise ValueError(

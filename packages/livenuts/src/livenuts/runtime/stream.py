@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import queue
 import threading
 from collections.abc import Callable, Generator
@@ -21,13 +22,18 @@ def stream(model: Any, *, buffer: int = 10_000, **arguments: Any) -> Generator[M
     """The messages of `sample(model, **arguments)`, pulled as they come; a generator.
 
     Closing the generator stops the run. `buffer` messages at most wait for the listener; then the sampler waits.
-    The generator's return value (`StopIteration.value`) is the result.
+    The generator's return value (`StopIteration.value`) is the result. The run begins with the first message asked for.
     """
     if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1:
         raise ValueError(f"buffer must be a positive integer, got {buffer!r}")
     if "sink" in arguments:
         raise TypeError("stream is its own sink; give sink= to sample")
-    arguments.setdefault("progress", False)
+    if unknown := sorted(arguments.keys() - inspect.signature(sample).parameters.keys()):
+        raise TypeError(f"stream takes the arguments of sample; {unknown[0]!r} is none of them")
+    return _pulled(model, buffer, {"progress": False} | arguments)
+
+
+def _pulled(model: Any, buffer: int, arguments: dict[str, Any]) -> Generator[Message, None, Result]:
     messages: queue.Queue[Message | None] = queue.Queue(maxsize=buffer)
     closed = threading.Event()
     wanted_stop: Callable[[], bool] = arguments.pop("stop", None) or (lambda: False)
