@@ -279,8 +279,9 @@ def test_a_tuning_of_another_model_is_refused() -> None:
 def test_captured_single_precision_is_said_aloud() -> None:
     """An array made outside the model, in the user's single precision, has lost its digits already."""
     captured = jnp.ones(3) * 1.1
-    with pytest.warns(UserWarning, match="captures float32"):
-        sample(ln.from_logdensity(lambda x: -jnp.sum((x - captured) ** 2), np.zeros(3)))
+    with pytest.warns(UserWarning, match="captures float32") as caught:
+        ln.sample(ln.from_logdensity(lambda x: -jnp.sum((x - captured) ** 2), np.zeros(3)), **SHORT)
+    assert caught[0].filename == __file__
     precise = np.ones(3) * 1.1
     sample(ln.from_logdensity(lambda x: -jnp.sum((x - precise) ** 2), np.zeros(3)))  # no warning: they are errors here
 

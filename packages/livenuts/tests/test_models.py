@@ -1,6 +1,7 @@
 """Models as data, as functions, from log densities and from NumPyro."""
 
 import functools
+import inspect
 import json
 import random
 import sys
@@ -19,6 +20,7 @@ from livenuts.compiler import target as target_module
 from livenuts.compiler.evaluate import evaluate
 from livenuts.compiler.target import compile_model
 from livenuts.compiler.x64 import x64
+from livenuts.model.distributions import families
 from livenuts.model.expressions import Expression
 from livenuts.model.serialize import decode, encode
 from numpyro import handlers
@@ -53,6 +55,13 @@ def test_a_model_prints_as_it_is_written() -> None:
         "  y ~ Normal(loc=fit, scale=noise), observed",
         "  pull: log density + -square(slope[0])",
     ]
+
+
+def test_families_say_what_they_take() -> None:
+    assert str(inspect.signature(dist.Gamma)) == "(concentration, rate=1.0)"
+    assert dist.Gamma.__name__ == "Gamma"
+    assert dist.Gamma.__doc__.startswith("`numpyro.distributions.Gamma` as data.")
+    assert all(inspect.signature(getattr(dist, name)) for name in families())
 
 
 def test_a_model_survives_json(tmp_path: Any) -> None:

@@ -8,9 +8,23 @@ Normal(loc=mu, scale=2.0)
 """
 
 import functools
+import inspect
+from collections.abc import Callable
 from typing import Any
 
-from livenuts.model.distributions import Distribution, distribution, families
+from livenuts.model.distributions import Distribution, distribution, families, parameters
+
+
+@functools.cache
+def _family(name: str) -> Callable[..., Distribution]:
+    def family(*arguments: Any, **keywords: Any) -> Distribution:
+        return distribution(name, *arguments, **keywords)
+
+    family.__name__ = family.__qualname__ = name
+    family.__doc__ = f"`numpyro.distributions.{name}` as data.\n\n{inspect.getdoc(families()[name]) or ''}".rstrip()
+    given = [parameter.replace(annotation=parameter.empty) for parameter in parameters(name).values()]
+    family.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]
+    return family
 
 
 def __getattr__(name: str) -> Any:
@@ -22,7 +36,7 @@ def __getattr__(name: str) -> Any:
         close = difflib.get_close_matches(name, families(), n=3)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
         raise AttributeError(f"no distribution {name!r} in livenuts.dist{hint}")
-    return functools.partial(distribution, name)
+    return _family(name)
 
 
 def __dir__() -> list[str]:

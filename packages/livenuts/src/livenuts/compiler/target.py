@@ -73,7 +73,7 @@ class Target:
                     raise TypeError(f"{_CAPTURED} ({error})") from error
                 raise
         if any(getattr(const, "dtype", None) == np.float32 for const in closed.consts):
-            warnings.warn(_CAPTURED, stacklevel=2)
+            warnings.warn(_CAPTURED, stacklevel=6)
         return closed
 
     def constrain(self, data: Any, positions: Any, count: Any) -> dict[str, Any]:

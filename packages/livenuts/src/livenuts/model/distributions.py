@@ -91,7 +91,8 @@ def families() -> dict[str, Any]:
 
 
 @functools.cache
-def _parameters(family: str) -> dict[str, inspect.Parameter]:
+def parameters(family: str) -> dict[str, inspect.Parameter]:
+    """A family's parameters, by name."""
     found = dict(inspect.signature(families()[family]).parameters)
     found.pop("validate_args", None)
     return found
@@ -99,7 +100,7 @@ def _parameters(family: str) -> dict[str, inspect.Parameter]:
 
 def distribution(family: str, *arguments: Any, **keywords: Any) -> Distribution:
     """A distribution by its family's name; arguments are bound to the family's own parameter names."""
-    known = _parameters(family)
+    known = parameters(family)
     names = list(known)
     if len(arguments) > len(names):
         raise TypeError(f"dist.{family} takes at most {len(names)} parameters ({', '.join(names)})")
