@@ -11,7 +11,7 @@ import numpyro.distributions as nd
 import pytest
 from livenuts import dist, ref
 from livenuts.compiler.target import compile_model
-from livenuts.runtime.chain import StartError
+from livenuts.runtime.moves import StartError
 
 SHORT: dict[str, Any] = {"num_warmup": 5, "num_samples": 5, "num_chains": 1, "seed": 1, "progress": False}
 
