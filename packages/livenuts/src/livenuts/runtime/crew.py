@@ -35,23 +35,25 @@ class Crew:
     def run(self, conduct: Callable[[], None], watch: Callable[[], None]) -> None:
         """Call `conduct` in a thread, and `watch` here until it is done; an error of either halts and is raised."""
         errors: list[BaseException] = []
+        done = threading.Event()  # a `join` that Ctrl-C breaks takes the thread for dead, until Python 3.13
 
         def inside() -> None:
             try:
                 self._inside(conduct)
             except BaseException as error:
                 errors.append(error)
+            finally:
+                done.set()
 
         conductor = threading.Thread(target=inside, name="livenuts-conductor")
         conductor.start()
         try:
-            conductor.join(_WATCH_SECONDS)
-            while conductor.is_alive():
+            while not done.wait(_WATCH_SECONDS):
                 watch()
-                conductor.join(_WATCH_SECONDS)
         finally:
-            if conductor.is_alive():
+            if not done.is_set():
                 self._halted.set()
+            done.wait()
             conductor.join()
             if "_pool" in vars(self):
                 self._pool.shutdown()
