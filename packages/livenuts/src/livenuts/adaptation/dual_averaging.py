@@ -14,8 +14,10 @@ from scipy.special import ndtr, ndtri
 
 SHRINKAGE = 0.05  # gamma
 STABILIZATION = 10.0  # t0
-# The rates that `settled` looks at lie within this many natural logs of the median step's.
-_WIDEST = 15.0
+# What `settled` finds lies within this many natural logs of the median step.
+_WIDEST = 7.5
+# Of a draw with a lower acceptance the curve says no more than that its step was too long.
+_LEAST_ACCEPTANCE = 1e-3
 
 
 class DualAveraging(NamedTuple):
@@ -54,15 +56,18 @@ def settled(steps: np.ndarray, acceptance_rates: np.ndarray, target: float) -> f
     """The step size whose mean acceptance is `target`, from draws (n,) made with steps around it.
 
     The mean acceptance of a leapfrog trajectory is 2 Phi(-c e^2) in the step size e (Beskos et al. 2013, "Optimal
-    tuning of the hybrid Monte Carlo algorithm"); c is such that the draws' mean acceptance is met.
+    tuning of the hybrid Monte Carlo algorithm"). Each draw has a c of its own: dual averaging's steps are short where
+    the posterior is narrow, and one c for all would take the many accepted there for those of the long steps.
     """
-
-    def excess(log_rate: float) -> float:
-        return float(np.mean(2.0 * ndtr(-np.exp(log_rate) * steps**2) - acceptance_rates))
-
-    middle = -2.0 * np.log(np.median(steps))
-    low, high = middle - _WIDEST, middle + _WIDEST
-    if not excess(low) > 0.0 > excess(high):  # every draw accepted, or none
+    if not 0.0 < np.mean(acceptance_rates) < 1.0:  # every draw accepted, or none
         return float(np.median(steps))
-    log_rate = brentq(excess, low, high, xtol=1e-10)
-    return float(np.sqrt(-ndtri(0.5 * target) / np.exp(log_rate)))
+    rates = -ndtri(0.5 * np.maximum(acceptance_rates, _LEAST_ACCEPTANCE)) / steps**2
+
+    def excess(log_step: float) -> float:
+        return float(np.mean(2.0 * ndtr(-rates * np.exp(2.0 * log_step)))) - target
+
+    middle = np.log(np.median(steps))
+    low, high = middle - _WIDEST, middle + _WIDEST
+    if not excess(low) > 0.0 > excess(high):
+        return float(np.median(steps))
+    return float(np.exp(brentq(excess, low, high, xtol=1e-10)))

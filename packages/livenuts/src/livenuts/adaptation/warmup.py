@@ -7,6 +7,7 @@ over: the draws made with the metric in use also say which step size it wants. O
 warm-up or more, keeps the metric and settles the step size.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ _FEWEST = 100
 _GOOD_MISFIT = 0.2
 # Split R-hat over the window: of the log density, and the worst of any parameter.
 _GOOD_RHAT, _GOOD_WORST_RHAT = 1.1, 1.2
+# Over so many pieces of the window at least: two halves of one chain often agree by chance, outside a funnel's neck.
+_FEWEST_PIECES = 8
+_HALVES = 2
 # A warm start's metric is kept unless another fits this much better on draws that it has not seen.
 _WARM_LESSON = 50
 # Directions whose variance is beyond this factor may be worth their cost in every step.
@@ -126,28 +130,27 @@ class Warmup:
         draws, gradients = self._pooled("draws"), self._pooled("gradients")
         if len(draws) < 2:
             return Lesson(None, False, None)
-        self._judge(due, stretches)
+        steps = float(np.mean(np.concatenate([one.num_steps for one in stretches])))
+        if self._trial is not None:
+            self._judge(self._trial, steps)
         new = self._estimate(draws, gradients)
         if self._early_stop and self._trial is None and self._is_good(due, new, draws, gradients):
             return Lesson(None, False, self._settle(stretches))
         if self._warm and self._is_still_good(draws, gradients):
             return Lesson(None, False, None)
+        if due in _TRIALS and not self._with_directions and self._taken + 1 < len(self._lessons) - 1:
+            self._trial, self._with_directions = [], True
+            new = self._estimate(draws, gradients)
         first, self._warm = self._taken == 1 and not self._warm, False
         self._current = new
         return Lesson(new, first, None)
 
-    def _judge(self, due: int, stretches: list[Stretch]) -> None:
-        """Begin, go on with, or end the trial of directions."""
-        steps = float(np.mean(np.concatenate([one.num_steps for one in stretches])))
-        if self._trial is None:
-            enough = self._taken + 1 < len(self._lessons) - 1
-            if not self._with_directions and due in _TRIALS and enough:
-                self._trial, self._with_directions = [], True
-        elif not self._trial:
+    def _judge(self, trial: list[float], steps: float) -> None:
+        """Go on with, or end the trial of directions."""
+        if not trial:
             self._trial, self._with_directions = [steps], False
         else:
-            self._with_directions = self._trial[0] < (1.0 - _WORTH_SAVING) * steps
-            self._trial = None
+            self._trial, self._with_directions = None, trial[0] < (1.0 - _WORTH_SAVING) * steps
 
     def state(self) -> dict[str, Any]:
         """What was learned so far, as plain data."""
@@ -189,9 +192,10 @@ class Warmup:
 
     def _is_stationary(self) -> bool:
         log_density = [[one.log_densities[:, None] for one in part] for part in self._window]
-        if _split_rhat(log_density) >= _GOOD_RHAT:
+        pieces = _HALVES if self._warm else max(_HALVES, math.ceil(_FEWEST_PIECES / len(self._window[0])))
+        if _split_rhat(log_density, pieces) >= _GOOD_RHAT:
             return False
-        return _split_rhat([[one.draws for one in part] for part in self._window]) < _GOOD_WORST_RHAT
+        return _split_rhat([[one.draws for one in part] for part in self._window], pieces) < _GOOD_WORST_RHAT
 
     def _is_still_good(self, draws: np.ndarray, gradients: np.ndarray) -> bool:
         """Whether the metric in use fits as well as one learned from the other half of the draws."""
@@ -227,13 +231,14 @@ def lessons(num_warmup: int, *, warm: bool = False) -> list[int]:
     return [*inner, num_warmup]
 
 
-def _split_rhat(window: list[list[np.ndarray]]) -> float:
-    """The largest R-hat of the columns over all chains, each split in halves (Gelman et al. 2013, section 11.4)."""
+def _split_rhat(window: list[list[np.ndarray]], pieces: int) -> float:
+    """The largest R-hat of the columns over all chains, each split in `pieces` (Gelman et al. 2013, section 11.4)."""
     chains = [np.concatenate(parts) for parts in zip(*window, strict=True)]
-    length = min(len(chain) for chain in chains) // 2
-    halves = np.array([half for chain in chains for half in (chain[-2 * length : -length], chain[-length:])])
-    within = halves.var(axis=1, ddof=1).mean(axis=0)
-    between = halves.mean(axis=1).var(axis=0, ddof=1)
+    length = min(len(chain) for chain in chains) // pieces
+    split = np.stack([chain[-pieces * length :].reshape(pieces, length, -1) for chain in chains])
+    split = split.reshape(-1, length, split.shape[-1])
+    within = split.var(axis=1, ddof=1).mean(axis=0)
+    between = split.mean(axis=1).var(axis=0, ddof=1)
     if not (within > 0.0).all():
         return np.inf
     return float(np.sqrt((length - 1) / length + (between / within).max()))
