@@ -23,11 +23,10 @@ _LAST_LESSON = 0.85
 # Warm-up may not end before this many draws of a chain: the start must be forgotten.
 _FEWEST = 100
 _GOOD_MISFIT = 0.2
-# Split R-hat over the window: of the log density, and the worst of any parameter.
-_GOOD_RHAT, _GOOD_WORST_RHAT = 1.1, 1.2
-# Over so many pieces of the window at least: two halves of one chain often agree by chance, outside a funnel's neck.
+# R-hat over pieces of the window, of the log density and of every parameter.
+_GOOD_RHAT = 1.15
+# Every chain gives two pieces, and all together this many: two halves of a chain that mixes slowly agree too often.
 _FEWEST_PIECES = 8
-_HALVES = 2
 # A warm start's metric is kept unless another fits this much better on draws that it has not seen.
 _WARM_LESSON = 50
 # Directions whose variance is beyond this factor may be worth their cost in every step.
@@ -130,27 +129,28 @@ class Warmup:
         draws, gradients = self._pooled("draws"), self._pooled("gradients")
         if len(draws) < 2:
             return Lesson(None, False, None)
-        steps = float(np.mean(np.concatenate([one.num_steps for one in stretches])))
-        if self._trial is not None:
-            self._judge(self._trial, steps)
+        self._judge(due, stretches)
         new = self._estimate(draws, gradients)
         if self._early_stop and self._trial is None and self._is_good(due, new, draws, gradients):
             return Lesson(None, False, self._settle(stretches))
         if self._warm and self._is_still_good(draws, gradients):
             return Lesson(None, False, None)
-        if due in _TRIALS and not self._with_directions and self._taken + 1 < len(self._lessons) - 1:
-            self._trial, self._with_directions = [], True
-            new = self._estimate(draws, gradients)
         first, self._warm = self._taken == 1 and not self._warm, False
         self._current = new
         return Lesson(new, first, None)
 
-    def _judge(self, trial: list[float], steps: float) -> None:
-        """Go on with, or end the trial of directions."""
-        if not trial:
+    def _judge(self, due: int, stretches: list[Stretch]) -> None:
+        """Begin, go on with, or end the trial of directions."""
+        steps = float(np.mean(np.concatenate([one.num_steps for one in stretches])))
+        if self._trial is None:
+            enough = self._taken + 1 < len(self._lessons) - 1
+            if not self._with_directions and due in _TRIALS and enough:
+                self._trial, self._with_directions = [], True
+        elif not self._trial:
             self._trial, self._with_directions = [steps], False
         else:
-            self._trial, self._with_directions = None, trial[0] < (1.0 - _WORTH_SAVING) * steps
+            self._with_directions = self._trial[0] < (1.0 - _WORTH_SAVING) * steps
+            self._trial = None
 
     def state(self) -> dict[str, Any]:
         """What was learned so far, as plain data."""
@@ -191,11 +191,10 @@ class Warmup:
         return fits and self._is_stationary()
 
     def _is_stationary(self) -> bool:
-        log_density = [[one.log_densities[:, None] for one in part] for part in self._window]
-        pieces = _HALVES if self._warm else max(_HALVES, math.ceil(_FEWEST_PIECES / len(self._window[0])))
-        if _split_rhat(log_density, pieces) >= _GOOD_RHAT:
-            return False
-        return _split_rhat([[one.draws for one in part] for part in self._window], pieces) < _GOOD_WORST_RHAT
+        window = [[np.column_stack([one.log_densities, one.draws]) for one in part] for part in self._window]
+        # A warm start begins where another run ended, with a metric that was learned from all of it.
+        pieces = 2 if self._warm else max(2, math.ceil(_FEWEST_PIECES / len(window[0])))
+        return _split_rhat(window, pieces) < _GOOD_RHAT
 
     def _is_still_good(self, draws: np.ndarray, gradients: np.ndarray) -> bool:
         """Whether the metric in use fits as well as one learned from the other half of the draws."""
