@@ -4,6 +4,7 @@ Its running average is not used: it lags behind the metric, and averaging log st
 target. `settled` reads the step size for sampling from all draws since the metric last changed.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +15,9 @@ from scipy.special import ndtr, ndtri
 
 SHRINKAGE = 0.05  # gamma
 STABILIZATION = 10.0  # t0
-# What `settled` finds lies within this many natural logs of the median step.
-_WIDEST = 7.5
+# What `settled` finds lies within so many natural logs of the typical step, mostly within the first; and so exactly.
+_NEAR, _WIDEST = 1.0, 7.5
+_ENOUGH = 1e-9
 # Of a draw with a lower acceptance the curve says no more than that its step was too long.
 _LEAST_ACCEPTANCE = 1e-3
 
@@ -64,10 +66,11 @@ def settled(steps: np.ndarray, acceptance_rates: np.ndarray, target: float) -> f
     rates = -ndtri(0.5 * np.maximum(acceptance_rates, _LEAST_ACCEPTANCE)) / steps**2
 
     def excess(log_step: float) -> float:
-        return float(np.mean(2.0 * ndtr(-rates * np.exp(2.0 * log_step)))) - target
+        return 2.0 * float(ndtr(-math.exp(2.0 * log_step) * rates).sum()) / len(rates) - target
 
-    middle = np.log(np.median(steps))
-    low, high = middle - _WIDEST, middle + _WIDEST
-    if not excess(low) > 0.0 > excess(high):
-        return float(np.median(steps))
-    return float(np.exp(brentq(excess, low, high, xtol=1e-10)))
+    middle = float(np.log(steps).sum()) / len(steps)
+    for width in (_NEAR, _WIDEST):
+        low, high = middle - width, middle + width
+        if excess(low) > 0.0 > excess(high):
+            return float(np.exp(brentq(excess, low, high, xtol=_ENOUGH)))
+    return float(np.median(steps))
