@@ -38,9 +38,12 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def forkserver() -> Any:
-    """Workers are forked from a server that has imported livenuts, and no thread yet: a new one is there at once."""
+    """Workers are forked from a server that has imported livenuts, and no thread yet: a new one is there at once.
+
+    A module that makes JAX arrays, as livenuts_portable does, would start threads there, and forked workers hang.
+    """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["livenuts.runtime.remote", "livenuts_portable", "distributed"])
+    context.set_forkserver_preload(["livenuts.runtime.remote", "distributed"])
     ensure_running()
     return context
 
