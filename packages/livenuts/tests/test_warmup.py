@@ -49,7 +49,16 @@ def stretch(
 ) -> Stretch:
     n = len(draws)
     lp = np.random.default_rng(n).normal(size=n) if log_densities is None else log_densities
-    return Stretch(draws, gradients, lp, np.full(n, 0.5), np.full(n, 0.8), np.full(n, steps), np.ones(n, bool))
+    return Stretch(
+        draws,
+        gradients,
+        lp,
+        np.full(n, 0.5),
+        np.full(n, 0.8),
+        np.full(n, steps),
+        np.zeros(n),
+        np.ones(n, bool),
+    )
 
 
 def normal_draws(count: int, seed: int = 0, scale: Any = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -136,9 +145,15 @@ def test_a_warm_metric_is_kept_while_it_fits() -> None:
         assert (lesson.metric is None, lesson.step is not None) == (kept, kept)
 
 
-@pytest.mark.parametrize(("saved", "kept"), [(0.3, True), (0.0, False), (-0.3, False)])
-def test_directions_stay_if_they_save_steps(saved: float, kept: bool) -> None:
-    """A correlated normal: "auto" has directions from draw 30 to 60, none to 100, and then what the steps say."""
+@pytest.mark.parametrize(
+    ("saved", "diverging", "kept"),
+    [(0.3, 0.0, True), (0.3, 0.25, True), (0.3, 0.5, False), (0.0, 0.0, False), (-0.3, 0.0, False)],
+)
+def test_directions_stay_if_they_save_steps(saved: float, diverging: float, kept: bool) -> None:
+    """A correlated normal: "auto" has directions from draw 30 to 60, none to 100, and then what the steps say.
+
+    Unless more diverges with them, where a quarter does without.
+    """
     rng = np.random.default_rng(3)
     covariance = 0.98 * np.ones((3, 3)) + 0.02 * np.eye(3)
     ranks, made = {}, 0
@@ -146,8 +161,9 @@ def test_directions_stay_if_they_save_steps(saved: float, kept: bool) -> None:
     while made < 150:
         count, made = warmup.until - made, warmup.until
         draws = rng.multivariate_normal(np.zeros(3), covariance, size=count)
-        steps = 10.0 * (1.0 - saved) if ranks.get(made - count, 0) else 10.0
-        lesson = warmup.learn([stretch(draws, -draws @ np.linalg.inv(covariance), steps=steps)])
+        steps, rate = (10.0 * (1.0 - saved), diverging) if ranks.get(made - count, 0) else (10.0, 0.25)
+        drawn = stretch(draws, -draws @ np.linalg.inv(covariance), steps=steps)
+        lesson = warmup.learn([drawn._replace(diverging=np.full(count, rate))])
         assert lesson.metric is not None
         ranks[made] = len(lesson.metric.variances)
     assert [due for due, rank in ranks.items() if rank] == ([30, 100, 150] if kept else [30])

@@ -55,6 +55,8 @@ class Stretch(NamedTuple):
     """(n,)"""
     num_steps: np.ndarray
     """(n,): leapfrog steps."""
+    diverging: np.ndarray
+    """(n,): whether the trajectory diverged."""
     usable: np.ndarray
     """(n,): whether the draw may teach the metric; one that a divergence threw back may not."""
 
@@ -95,7 +97,7 @@ class Warmup:
         self._taken = 0
         self._with_directions = metric != "auto" or (start is not None and start.variances.size > 0)
         self._trial: list[float] | None = None
-        """While directions are on trial: mean leapfrog steps with them, once known."""
+        """While directions are on trial: leapfrog steps and divergences a draw with them, once known."""
         self._window: list[list[Stretch]] = []
         """Of each stretch in the window, what every chain drew."""
 
@@ -141,15 +143,17 @@ class Warmup:
 
     def _judge(self, due: int, stretches: list[Stretch]) -> None:
         """Begin, go on with, or end the trial of directions."""
-        steps = float(np.mean(np.concatenate([one.num_steps for one in stretches])))
+        columns = zip(*((one.num_steps, one.diverging) for one in stretches), strict=True)
+        cost = [float(np.concatenate(parts).mean()) for parts in columns]
         if self._trial is None:
             enough = self._taken + 1 < len(self._lessons) - 1
             if not self._with_directions and due in _TRIALS and enough:
                 self._trial, self._with_directions = [], True
         elif not self._trial:
-            self._trial, self._with_directions = [steps], False
+            self._trial, self._with_directions = cost, False
         else:
-            self._with_directions = self._trial[0] < (1.0 - _WORTH_SAVING) * steps
+            (steps, divergences), (steps_without, divergences_without) = self._trial, cost
+            self._with_directions = steps < (1.0 - _WORTH_SAVING) * steps_without and divergences <= divergences_without
             self._trial = None
 
     def state(self) -> dict[str, Any]:

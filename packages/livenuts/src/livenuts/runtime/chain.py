@@ -93,7 +93,9 @@ class ChainRun:
             return stretch
         # Every transition failed: the step size is to stay.
         step = np.exp(self.view.averaging.log_step)
-        return stretch._replace(steps=np.array([step]), acceptance_rates=np.zeros(1), num_steps=np.zeros(1))
+        return stretch._replace(
+            steps=np.array([step]), acceptance_rates=np.zeros(1), num_steps=np.zeros(1), diverging=np.zeros(1)
+        )
 
     def learn(self, lesson: Lesson, metric: np.ndarray | None, learned: dict[str, Any] | None) -> None:
         """Go on as warm-up says, with its new `metric` if it has one; `learned` is its state, if it goes on."""
@@ -236,5 +238,6 @@ def _stretch(rows: np.ndarray, column: dict[str, np.ndarray]) -> Stretch:
         steps=column["step_size"][made],
         acceptance_rates=column["acceptance_rate"][made],
         num_steps=column["n_steps"][made],
+        diverging=column["diverging"][made],
         usable=usable & made,
     )
