@@ -151,7 +151,10 @@ def count_up(task: dict[str, Any]) -> dict[str, Any]:
 
 
 class FileSink:
-    """A remote sink: every message is one line of a file of its part, written at once, from whatever process."""
+    """A remote sink: every message is one line of a file of its part, written at once, from whatever process.
+
+    A line whose writer is killed in the middle has no end mark, and is no message.
+    """
 
     remote = True
 
@@ -161,7 +164,7 @@ class FileSink:
     def __call__(self, message: dict[str, Any]) -> None:
         if message["part"] == "progress" or "/" in message["part"]:
             return
-        line = f"{os.getpid()} {message['seq']} {str(message).replace(chr(10), ' ')}\n".encode()
+        line = f"\n{os.getpid()} {message['seq']} {str(message).replace(chr(10), ' ')}.".encode()
         handle = os.open(Path(self.folder) / message["part"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             os.write(handle, line)
@@ -172,6 +175,6 @@ class FileSink:
         """Of each part: process, seq and text of every message, in the order of arrival."""
         found = {}
         for path in sorted(Path(self.folder).iterdir()):
-            fields = [line.split(" ", 2) for line in path.read_text().splitlines()]
+            fields = [line[:-1].split(" ", 2) for line in path.read_text().splitlines() if line.endswith("}.")]
             found[path.name] = [(int(process), int(seq), text) for process, seq, text in fields]
         return found
