@@ -302,3 +302,12 @@ def test_errors_come_through_a_stream() -> None:
     with pytest.raises(TypeError, match="its own sink"):
         list(ln.stream(model(), sink=print, **RUN))
     assert living() == set()
+
+
+def test_a_sink_that_refuses_the_first_message_leaves_a_result_too() -> None:
+    def refuse(message: dict[str, Any]) -> None:
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full") as caught:
+        ln.sample(ln.Model("m").rv("x", ln.dist.Normal(0, 1)), sink=refuse, progress=False)
+    assert caught.value.result.num_draws == 0  # type: ignore[attr-defined]

@@ -137,12 +137,15 @@ def test_a_finished_run_is_read(whole: tuple[dict[str, Any], ln.Result, Ear], st
     assert lossless(again)["chain-1"] == lossless(ear)["chain-1"]
 
 
-def test_a_stopped_run_goes_on() -> None:
+def test_a_stopped_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in the middle: its chunks are of one draw."""
+    monkeypatch.setattr(moves, "_FIRST_CHUNK", 1)
+    monkeypatch.setattr(moves, "_CHUNK_SECONDS", 0.0)
     store: dict[str, bytes] = {}
     asked = iter(range(10_000))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        stopped = ln.sample(MODELS["builder"], checkpoint=store, stop=lambda: next(asked) > 6, **RUN)
+        stopped = ln.sample(MODELS["builder"], checkpoint=store, stop=lambda: next(asked) > 60, **RUN)
     assert stopped.status == "stopped"
     assert fingerprint(ln.resume(store, progress=False)) == fingerprint(ln.sample(MODELS["builder"], **RUN))
 

@@ -114,8 +114,6 @@ class Run:
         if workers is not None and remote:
             workers.check("sink", sink, "without remote=True it is called here instead")
         tasks = None if workers is None else Tasks(self.source, self.bound, workers.travels, sink if remote else None)
-        if announcements is not None:
-            announcements.start(self.bound, self.digest, self.settings, self.seed, self.warm_start)
         for chain in self.chains:
             chain.sink = sink
 
@@ -215,6 +213,8 @@ class Run:
 
         error: BaseException | None = None
         try:
+            if announcements is not None:
+                announcements.start(self.bound, self.digest, self.settings, self.seed, self.warm_start)
             for chain in self.chains if sink is not None else ():  # what an earlier process drew
                 chain.send_again()
             crew.run(conduct, watch)
