@@ -41,6 +41,7 @@ def livenuts(name: str, warmup: int, draws: int, chains: int) -> Made:
     import jax
     import livenuts as ln
 
+    ln.sample  # noqa: B018 - what a listener does without is imported here, not in the first run
     function, arguments = numpyro_model(name)
     settings: dict[str, Any] = {"num_warmup": warmup, "num_samples": draws, "num_chains": chains, "progress": False}
 
