@@ -84,7 +84,7 @@ def compare(make: Any, value: Any, a: Any, b: Any, v: Any) -> None:
 def test_every_form_is_tested() -> None:
     with x64(), numpyro.validation_enabled(False):
         tried = {type(make(np.zeros(30), np.zeros(30))) for make, _ in CASES.values()}
-    assert set(densities.FORMS) == tried | {nd.GaussianRandomWalk, nd.MultivariateNormal}
+    assert set(densities.FORMS) == tried | {nd.GaussianRandomWalk, nd.EulerMaruyama, nd.MultivariateNormal}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -172,6 +172,23 @@ def test_random_walk(steps: int, batch: tuple[int, ...]) -> None:
     with x64(), numpyro.validation_enabled(False):
         v = generator.normal(size=(*batch, steps))
         compare(lambda a, b: nd.GaussianRandomWalk(jnp.exp(a + b), steps), same, generator.normal(size=batch), 0.0, v)
+
+
+@pytest.mark.parametrize("times", [np.arange(40.0), np.cumsum(np.random.default_rng(3).exponential(size=40))])
+@pytest.mark.parametrize(
+    "diffusion", [lambda b, x, t: b, lambda b, x, t: b * (1.0 + x * x), lambda b, x, t: b * (2.0 + jnp.sin(t))]
+)
+def test_euler_maruyama(times: np.ndarray, diffusion: Any) -> None:
+    """With one diffusion, with one that depends on the state, with one that depends on time."""
+    generator = np.random.default_rng(4)
+
+    def make(a: Any, b: Any) -> Any:
+        return nd.EulerMaruyama(
+            times, lambda x, t: (a * x - t, diffusion(jnp.exp(b), x, t)), nd.StudentT(3.0, a, jnp.exp(b))
+        )
+
+    with x64(), numpyro.validation_enabled(False):
+        compare(make, same, generator.normal(size=()), generator.normal(size=()), generator.normal(size=40))
 
 
 # -- extremes ----------------------------------------------------------------------------------------------------------

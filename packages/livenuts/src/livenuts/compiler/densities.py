@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from numpyro import distributions as nd
 from numpyro.distributions import conjugate, discrete
@@ -90,6 +91,20 @@ def _random_walk(d: Any, value: Any, shape: Shape) -> Any:
     first, steps = value[..., 0] * (1.0 / scale), (value[..., 1:] - value[..., :-1]) * (1.0 / scale[..., None])
     squares = _total(first * first, shape[:-1]) + _total(jnp.sum(steps * steps, axis=-1), shape[:-1])
     return -0.5 * squares - _total_log(scale, shape) - math.prod(shape) * _HALF_LOG_2_PI
+
+
+def _euler_maruyama(d: Any, value: Any, shape: Shape) -> Any:
+    times = jnp.asarray(d.t, jnp.float64)
+    if times.ndim != 1 or len(shape) != 1:
+        return jnp.sum(d.log_prob(value))
+    try:  # a diffusion that depends on neither state nor time is one number
+        drift, diffusion = jax.vmap(d.sde_fn, out_axes=(0, None))(value[:-1], times[:-1])
+    except ValueError:
+        drift, diffusion = jax.vmap(d.sde_fn)(value[:-1], times[:-1])
+    intervals = jnp.diff(times)
+    steps = (value[1:] - value[:-1] - intervals * drift) * (1.0 / jnp.sqrt(intervals))
+    first = sum_log_prob(d.init_dist, value[0]) - 0.5 * jnp.sum(jnp.log(intervals))
+    return first + _normal(0.0, diffusion, steps, steps.shape)
 
 
 def _student_t(d: Any, value: Any, shape: Shape) -> Any:
@@ -186,6 +201,7 @@ FORMS: dict[type, Callable[[Any, Any, Shape], Any]] = {
     nd.HalfNormal: _half_normal,
     nd.LogNormal: _log_normal,
     nd.GaussianRandomWalk: _random_walk,
+    nd.EulerMaruyama: _euler_maruyama,
     nd.MultivariateNormal: _multivariate_normal,
     nd.StudentT: _student_t,
     nd.Cauchy: _cauchy_form,
