@@ -24,6 +24,8 @@ _LOG_PI = math.log(math.pi)
 _HALF_LOG_2_PI = 0.5 * math.log(2.0 * math.pi)
 # Fewer logarithms than this are not worth the splitting of their arguments.
 _FEW = 16
+# Nor are vectors of fewer numbers worth keeping.
+_KEPT = 64
 
 
 def sum_log_prob(distribution: Any, value: Any) -> Any:
@@ -63,9 +65,14 @@ def _times(weight: Any, total: Callable[[Any], Any], plain: Callable[[Any], Any]
     return _total(weight * plain(x), shape)
 
 
+def _once(x: Any) -> Any:
+    """The same, kept: XLA would compute a vector anew for each of the sums and gradients that read it."""
+    return jax.lax.optimization_barrier(x) if jnp.size(x) >= _KEPT else x
+
+
 def _standardized(value: Any, loc: Any, scale: Any) -> Any:
     """(value - loc) / scale with one division for each number of scale, gradient included."""
-    return (value - loc) * (1.0 / jnp.asarray(scale, jnp.float64))
+    return _once(value - loc) * (1.0 / jnp.asarray(scale, jnp.float64))
 
 
 def _normal(loc: Any, scale: Any, value: Any, shape: Shape) -> Any:
@@ -102,7 +109,7 @@ def _euler_maruyama(d: Any, value: Any, shape: Shape) -> Any:
     except ValueError:
         drift, diffusion = jax.vmap(d.sde_fn)(value[:-1], times[:-1])
     intervals = jnp.diff(times)
-    steps = (value[1:] - value[:-1] - intervals * drift) * (1.0 / jnp.sqrt(intervals))
+    steps = _once((value[1:] - value[:-1] - intervals * drift) * (1.0 / jnp.sqrt(intervals)))
     first = sum_log_prob(d.init_dist, value[0]) - 0.5 * jnp.sum(jnp.log(intervals))
     return first + _normal(0.0, diffusion, steps, steps.shape)
 

@@ -22,7 +22,8 @@ def leapfrog(
     log_density_and_gradient: LogDensityAndGradient, metric: Metric, point: PhasePoint, step_size: jax.Array
 ) -> tuple[PhasePoint, jax.Array]:
     """One leapfrog step: the new point and its log density. A negative step size goes backward in time."""
-    half = point.momentum + 0.5 * step_size * point.gradient
+    # Without the barrier XLA computes it, and the leaf, anew in each of the loops that read them.
+    half = jax.lax.optimization_barrier(point.momentum + 0.5 * step_size * point.gradient)
     position = point.position + step_size * metric.velocity(half)
     log_density, gradient = log_density_and_gradient(position)
     return PhasePoint(position, half + 0.5 * step_size * gradient, gradient), log_density

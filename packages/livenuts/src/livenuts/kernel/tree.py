@@ -192,6 +192,7 @@ def visit(
     trash = tree.seams.first_position.shape[0] - 1
     index = tree.num_steps
     leaf, log_density = leapfrog(log_density_and_gradient, metric, tree.end, step_size * direction)
+    leaf, log_density = lax.optimization_barrier((leaf, log_density))  # as in `leapfrog`
     leaf_energy = energy(metric, leaf.momentum, log_density)
     log_weight = jnp.where(jnp.isfinite(leaf_energy), initial_energy - leaf_energy, -jnp.inf)
     diverging = log_weight < -DIVERGENCE_THRESHOLD
