@@ -1,10 +1,12 @@
-"""The `live` command: run recipes, and list, follow and stop runs on the queue."""
+"""The `live` command: run recipes, and list, follow, watch and stop runs on the queue."""
 
 import argparse
 import json
 import os
+import signal
 import sys
 import time
+import webbrowser
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +25,7 @@ FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 fine, 1 the queue failed, 2 bad input, 130 Ctrl-C.
 
-    `live run` ended by SIGTERM gives 143.
+    `live run` and `live watch` ended by SIGTERM give 143.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -76,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     tail.add_argument("run", metavar="RUN")
     tail.add_argument("--json", action="store_true", help="each message as one line of JSON; NaN becomes null")
     tail.set_defaults(execute=_tail)
+    watch = commands.add_parser("watch", parents=[queue], help="show runs in a browser, while they happen")
+    watch.add_argument("run", nargs="?", metavar="RUN", help="the run to show first (default: the newest)")
+    watch.add_argument("--port", type=int, default=0, metavar="N", help="where the page is (default: any free port)")
+    watch.add_argument("--token", metavar="T", help="what the address must hold to be answered (default: a new one)")
+    watch.add_argument("--open", action="store_true", help="open the page in the browser")
+    watch.set_defaults(execute=_watch)
     stop = commands.add_parser("stop", parents=[queue], help="ask a run to stop, and keep what it has")
     stop.add_argument("run", metavar="RUN")
     stop.set_defaults(execute=_stop)
@@ -108,6 +116,25 @@ def _tail(options: argparse.Namespace, url: str) -> int:
             else:
                 print(line(message), flush=True)
     return FINE
+
+
+def _watch(options: argparse.Namespace, url: str) -> int:
+    from .page import Page  # the web server takes a while to import, and no other command needs it
+
+    signal.signal(signal.SIGTERM, _terminate)
+    with open_queue(url, deadline=0.5) as queue:
+        if options.run is not None:
+            _known(queue, options.run)
+        with Page(queue, run=options.run, port=options.port, token=options.token) as page:
+            print(f"{page.url}\nCtrl-C ends the page; runs go on without it", flush=True)
+            if options.open:
+                webbrowser.open(page.url)
+            page.wait()
+    return FAILED  # nobody ended it
+
+
+def _terminate(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _stop(options: argparse.Namespace, url: str) -> int:

@@ -1,0 +1,5 @@
+"""The live page: a small web server that shows any run on the queue while it happens."""
+
+from .server import Page
+
+__all__ = ["Page"]

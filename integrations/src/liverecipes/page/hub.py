@@ -1,0 +1,341 @@
+"""From the queue to the pages: one reader a watched run, whatever the number of pages, and the list of runs.
+
+Everything here belongs to the server's event loop, but for `Watch`, which a thread of its own feeds.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import livequeue
+import msgspec
+import numpy as np
+
+from .views import VIEWS, Generic, View, family
+
+MOST_RUNS = 200
+KEEP = 60.0
+"""Seconds that a run is still read after the last page left it."""
+HEARTBEAT = 10.0
+_TICK = 0.1
+_AFTER_FULL = 0.5
+"""Seconds between two pictures where the first was a whole one."""
+_SETTLED = 1.2
+"""Seconds after the last message when one more difference is sent, for what is computed at most once a second."""
+_LOOK = 1.0
+_AGAIN = 0.5
+_BUDGET = 0.25
+"""Seconds that one look at the list of runs may take."""
+_ENDED_STALE = 30.0
+_BATCH = 256
+_LONGEST_ID = 2000
+"""Characters of a cursor that is sent: a browser sends it back in a header, which has its bounds."""
+
+
+def encode(value: Any) -> bytes:
+    """Return JSON on one line: arrays as lists, NaN and infinities as null."""
+    return msgspec.json.encode(value, enc_hook=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def event(name: str, data: dict[str, Any], id: str = "") -> bytes:
+    """Return one server-sent event."""
+    line = f"id: {id}\n" if id and len(id) <= _LONGEST_ID else ""
+    return f"event: {name}\n{line}data: ".encode() + encode(data) + b"\n\n"
+
+
+class Picture:
+    """What a page has been sent of a run, and where to go on."""
+
+    def __init__(self, event: bytes, full: bool, version: int, mark: Any) -> None:
+        self.event, self.full = event, full
+        self.version, self.mark = version, mark
+
+
+class Watch:
+    """A thread that reads one run, and the view that it feeds."""
+
+    def __init__(self, queue: livequeue.Queue, run: str, created: float) -> None:
+        self.run, self.created = run, created
+        self.gone = False
+        """Whether the run was deleted, or its queue lost it."""
+        self.pages = 0
+        self.left = time.monotonic()
+        """When the last page left."""
+        self.version = 0
+        self.changed = time.monotonic()
+        self._queue = queue
+        self._lock = threading.Lock()
+        self._view: View | None = None
+        self._plain = False
+        self._epoch = 0  # counts the views that were begun
+        self._cursor: str | None = None
+        self._messages: livequeue.Subscription | None = None
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name=f"live page {run}", daemon=True)
+        self._thread.start()
+
+    def picture(self, mark: Any, show: Sequence[str]) -> Picture | None:
+        """Return the difference to `mark`, or the whole state; None before the first message."""
+        with self._lock:
+            view, version, cursor, epoch = self._view, self.version, self._cursor, self._epoch
+            if view is None:
+                return None
+            try:
+                data = view.since(mark[1], show) if mark is not None and mark[0] == epoch else None
+                full = data is None
+                data = view.full(show) if data is None else data
+                mark = epoch, view.mark()
+            except Exception:
+                self._show_plainly()
+                return None
+        head = {"run": self.run, "view": view.name, "full": full}
+        return Picture(event("view", head | data, cursor or ""), full, version, mark)
+
+    def _follow(self) -> None:
+        while not self._closed.is_set():
+            try:
+                with self._lock:
+                    cursor, epoch = self._cursor, self._epoch
+                with self._queue.subscribe(self.run, after=cursor) as messages:
+                    self._messages = messages
+                    if not self._closed.is_set():
+                        self._read(messages, epoch)
+            except livequeue.QueueError:
+                pass  # away, or bytes that are no message: on behind them
+            self._closed.wait(_AGAIN)  # a run that has ended may go on
+
+    def _read(self, messages: livequeue.Subscription, epoch: int) -> None:
+        current = True
+        while current:
+            batch: list[dict[str, Any]] = []
+            try:
+                message = messages.next_message()
+                if message is None:
+                    return
+                batch.append(message)
+                while len(batch) < _BATCH and (message := messages.next_found()) is not None:
+                    batch.append(message)
+            finally:
+                current = self._take(batch, messages.cursor, epoch)
+
+    def _take(self, batch: list[dict[str, Any]], cursor: str, epoch: int) -> bool:
+        """Feed the view, and tell whether it is still the one that this reading is for."""
+        with self._lock:
+            if epoch != self._epoch:
+                return False
+            for message in batch:
+                try:
+                    if self._view is None:
+                        self._view = (Generic if self._plain else VIEWS.get(family(message), Generic))(self.run)
+                    self._view.take(message)
+                except Exception:
+                    if not self._plain:
+                        self._show_plainly()
+                        return False
+            self._cursor = cursor
+            if batch:
+                self.version += 1
+                self.changed = time.monotonic()
+        return True
+
+    def _show_plainly(self) -> None:
+        """Read the run again, from its beginning, for the view that takes any message. Call it with the lock held."""
+        self._plain, self._view, self._cursor = True, None, None
+        self._epoch += 1
+        if self._messages is not None:
+            self._messages.close()
+
+    def close(self) -> None:
+        """Stop reading; the thread ends within a second."""
+        self._closed.set()
+        if self._messages is not None:
+            self._messages.close()
+
+    def join(self, timeout: float) -> None:
+        self._thread.join(timeout)
+
+
+class Hub:
+    """The runs of a queue, and the watches of those that pages look at."""
+
+    def __init__(self, queue: livequeue.Queue) -> None:
+        self.closing = False
+        """Set it, and every stream ends."""
+        self.version = 0
+        """Counts the changes of the list of runs."""
+        self.problem: str | None = None
+        """Why the queue cannot be read."""
+        self._queue = queue
+        self._runs = Runs(queue)
+        self._rows: list[dict[str, Any]] = []
+        self._created: dict[str, float] = {}
+        self._watches: dict[str, Watch] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._looked = -_LOOK
+
+    async def stream(self, run: str | None, show: Sequence[str]) -> AsyncIterator[bytes]:
+        """Yield the server-sent events of one page, until the server ends or the page leaves."""
+        watch: Watch | None = None
+        last: Picture | None = None
+        told = -1  # version of the list of runs
+        gone = False
+        ready = settled = spoke = 0.0
+        yield b"retry: 1000\n\n"
+        try:
+            while not self.closing:
+                await self._look()
+                now = time.monotonic()
+                if told != self.version:
+                    told, spoke = self.version, now
+                    yield event("runs", {"runs": self._rows, "now": time.time(), "problem": self.problem})
+                if watch is not None and watch.gone:
+                    self._leave(watch)
+                    watch = last = None
+                if run and watch is None:
+                    watch = self._enter(run)
+                    if watch is None and not gone and self.problem is None:
+                        spoke = now
+                        yield event("gone", {"run": run})
+                    gone = watch is None
+                if watch is not None and now >= ready:
+                    quiet = last is not None and last.version == watch.version
+                    if not quiet or (settled < watch.changed and now > watch.changed + _SETTLED):
+                        mark = None if last is None else last.mark
+                        settled = now if quiet else settled
+                        picture = await asyncio.to_thread(watch.picture, mark, show)
+                        if picture is None:
+                            last = None
+                        else:
+                            last = picture
+                            yield picture.event
+                            spoke = time.monotonic()
+                            # A picture that is long in the making comes less often.
+                            ready = spoke + max(_AFTER_FULL if picture.full and mark else 0.0, 3 * (spoke - now))
+                if time.monotonic() >= spoke + HEARTBEAT:
+                    spoke = time.monotonic()
+                    yield b": still here\n\n"
+                await asyncio.sleep(_TICK)
+        finally:
+            if watch is not None:
+                self._leave(watch)
+
+    async def stop(self, run: str) -> bool | None:
+        """Ask the run to stop: whether there was something to stop, None where there is no such run."""
+        return await asyncio.to_thread(self._stop, run)
+
+    def _stop(self, run: str) -> bool | None:
+        return self._queue.request_stop(run) if run in self._queue.runs() else None
+
+    def close(self) -> None:
+        """End the readers."""
+        self.closing = True
+        for watch in self._watches.values():
+            watch.close()
+        for watch in self._watches.values():
+            watch.join(1.0)
+        self._watches.clear()
+
+    def _enter(self, run: str) -> Watch | None:
+        created = self._created.get(run)
+        if created is None:
+            return None
+        watch = self._watches.get(run)
+        if watch is None:
+            watch = self._watches[run] = Watch(self._queue, run, created)
+        watch.pages += 1
+        return watch
+
+    def _leave(self, watch: Watch) -> None:
+        watch.pages -= 1
+        watch.left = time.monotonic()
+
+    async def _look(self) -> None:
+        """See to it that the list of runs is not much older than a second; wait only for the first."""
+        if self._looking is None and time.monotonic() >= self._looked + _LOOK:
+            self._looking = asyncio.create_task(self._look_now())
+        if self._looking is not None and self._looked < 0:
+            await asyncio.shield(self._looking)
+
+    async def _look_now(self) -> None:
+        try:
+            rows, problem = await asyncio.to_thread(self._runs.look, list(self._watches))
+        finally:
+            self._looking, self._looked = None, time.monotonic()
+        if (rows, problem) != (self._rows, self.problem):
+            self._rows, self.problem = rows, problem
+            self.version += 1
+        self._created = {row["run"]: row["created"] for row in rows}
+        now = time.monotonic()
+        for watch in list(self._watches.values()):
+            watch.gone = problem is None and self._created.get(watch.run) != watch.created
+            if watch.gone or (not watch.pages and now > watch.left + KEEP):
+                watch.close()
+                del self._watches[watch.run]
+
+
+class Runs:
+    """The list of runs, kept up to date by looks of bounded length. Use it in one thread at a time."""
+
+    def __init__(self, queue: livequeue.Queue) -> None:
+        self._queue = queue
+        self._known: dict[str, dict[str, Any]] = {}
+        self._seen: dict[str, float] = {}
+        self._order: list[str] = []
+
+    def look(self, watched: Sequence[str]) -> tuple[list[dict[str, Any]], str | None]:
+        """Return the newest runs, newest first, and why the queue could not be asked, if so."""
+        problem = None
+        try:
+            runs = self._queue.runs()
+            self._order = list(dict.fromkeys([*runs[: -MOST_RUNS - 1 : -1], *(run for run in watched if run in runs)]))
+            for gone in self._known.keys() - set(self._order):
+                del self._known[gone], self._seen[gone]
+            self._look_at(watched)
+        except livequeue.QueueError as error:
+            problem = " ".join(str(error).split())[:500]
+        return [self._known[run] for run in self._order if run in self._known], problem
+
+    def _look_at(self, watched: Sequence[str]) -> None:
+        began = time.monotonic()
+        for run in sorted(self._order, key=lambda run: (run not in watched, self._seen.get(run, 0.0))):
+            now = time.monotonic()
+            if now > began + _BUDGET and self._known:
+                return
+            ended = run in self._known and self._known[run]["ended"]
+            if ended and run not in watched and now < self._seen[run] + _ENDED_STALE:
+                continue
+            try:
+                self._known[run] = self._row(run)
+                self._seen[run] = now
+            except KeyError:  # deleted meanwhile
+                self._known.pop(run, None)
+                self._seen.pop(run, None)
+
+    def _row(self, run: str) -> dict[str, Any]:
+        before = self._known.get(run)
+        info = self._queue.info(run)
+        same = before is not None and before["created"] == info.created and before["engine"]
+        return {
+            "run": run,
+            "label": info.label[:200],
+            "engine": before["engine"] if before is not None and same else self._engine(run),
+            "status": info.status[:50],
+            "ended": info.ended,
+            "created": info.created,
+            "messages": sum(info.parts.values()),
+        }
+
+    def _engine(self, run: str) -> str:
+        for parts in ("run", None):
+            with self._queue.subscribe(run, follow=False, parts=parts) as messages:
+                for message in messages:
+                    return family(message)
+        return ""
