@@ -4,9 +4,11 @@ Everything here belongs to the server's event loop, but for `Watch`, which a thr
 """
 
 import asyncio
+import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 import livequeue
@@ -105,8 +107,10 @@ class Watch:
                 with self._lock:
                     cursor, epoch = self._cursor, self._epoch
                 with self._queue.subscribe(self.run, after=cursor) as messages:
-                    self._messages = messages
-                    if not self._closed.is_set():
+                    with self._lock:
+                        self._messages = messages
+                        current = epoch == self._epoch and not self._closed.is_set()
+                    if current:
                         self._read(messages, epoch)
             except livequeue.QueueError:
                 pass  # away, or bytes that are no message: on behind them
@@ -156,8 +160,9 @@ class Watch:
     def close(self) -> None:
         """Stop reading; the thread ends within a second."""
         self._closed.set()
-        if self._messages is not None:
-            self._messages.close()
+        with self._lock:
+            if self._messages is not None:
+                self._messages.close()
 
     def join(self, timeout: float) -> None:
         self._thread.join(timeout)
@@ -178,8 +183,9 @@ class Hub:
         self._rows: list[dict[str, Any]] = []
         self._created: dict[str, float] = {}
         self._watches: dict[str, Watch] = {}
+        self._wanted: Counter[str] = Counter()
         self._looking: asyncio.Task[None] | None = None
-        self._looked = -_LOOK
+        self._looked = self._seen_from = -_LOOK  # when the last look ended, and when it began
 
     async def stream(self, run: str | None, show: Sequence[str]) -> AsyncIterator[bytes]:
         """Yield the server-sent events of one page, until the server ends or the page leaves."""
@@ -187,9 +193,11 @@ class Hub:
         last: Picture | None = None
         told = -1  # version of the list of runs
         gone = False
+        asked = time.monotonic()
         ready = settled = spoke = 0.0
         yield b"retry: 1000\n\n"
         try:
+            self._wanted[run or ""] += 1
             while not self.closing:
                 await self._look()
                 now = time.monotonic()
@@ -201,11 +209,12 @@ class Hub:
                     watch = last = None
                 if run and watch is None:
                     watch = self._enter(run)
-                    if watch is None and not gone and self.problem is None:
-                        spoke = now
+                    if watch is not None:
+                        gone = False
+                    elif not gone and self.problem is None and self._seen_from >= asked:
+                        gone, spoke = True, now
                         yield event("gone", {"run": run})
-                    gone = watch is None
-                if watch is not None and now >= ready:
+                if watch is not None and watch.version and now >= ready:
                     quiet = last is not None and last.version == watch.version
                     if not quiet or (settled < watch.changed and now > watch.changed + _SETTLED):
                         mark = None if last is None else last.mark
@@ -224,6 +233,7 @@ class Hub:
                     yield b": still here\n\n"
                 await asyncio.sleep(_TICK)
         finally:
+            self._wanted -= Counter([run or ""])
             if watch is not None:
                 self._leave(watch)
 
@@ -235,13 +245,17 @@ class Hub:
         return self._queue.request_stop(run) if run in self._queue.runs() else None
 
     def close(self) -> None:
-        """End the readers."""
+        """Tell streams and readers to end; any thread may call it."""
         self.closing = True
-        for watch in self._watches.values():
+        for watch in list(self._watches.values()):
             watch.close()
+
+    def join(self) -> None:
+        """Wait for the readers, at most a second."""
+        self.close()
+        end = time.monotonic() + 1.0
         for watch in self._watches.values():
-            watch.join(1.0)
-        self._watches.clear()
+            watch.join(max(0.0, end - time.monotonic()))
 
     def _enter(self, run: str) -> Watch | None:
         created = self._created.get(run)
@@ -265,10 +279,11 @@ class Hub:
             await asyncio.shield(self._looking)
 
     async def _look_now(self) -> None:
+        began = time.monotonic()
         try:
-            rows, problem = await asyncio.to_thread(self._runs.look, list(self._watches))
+            rows, problem = await asyncio.to_thread(self._runs.look, {*self._watches, *self._wanted})
         finally:
-            self._looking, self._looked = None, time.monotonic()
+            self._looking, self._looked, self._seen_from = None, time.monotonic(), began
         if (rows, problem) != (self._rows, self.problem):
             self._rows, self.problem = rows, problem
             self.version += 1
@@ -290,7 +305,7 @@ class Runs:
         self._seen: dict[str, float] = {}
         self._order: list[str] = []
 
-    def look(self, watched: Sequence[str]) -> tuple[list[dict[str, Any]], str | None]:
+    def look(self, watched: Collection[str]) -> tuple[list[dict[str, Any]], str | None]:
         """Return the newest runs, newest first, and why the queue could not be asked, if so."""
         problem = None
         try:
@@ -303,7 +318,7 @@ class Runs:
             problem = " ".join(str(error).split())[:500]
         return [self._known[run] for run in self._order if run in self._known], problem
 
-    def _look_at(self, watched: Sequence[str]) -> None:
+    def _look_at(self, watched: Collection[str]) -> None:
         began = time.monotonic()
         for run in sorted(self._order, key=lambda run: (run not in watched, self._seen.get(run, 0.0))):
             now = time.monotonic()
@@ -321,7 +336,10 @@ class Runs:
 
     def _row(self, run: str) -> dict[str, Any]:
         before = self._known.get(run)
-        info = self._queue.info(run)
+        try:
+            info = self._queue.info(run)
+        except livequeue.ProtocolError as error:
+            info = livequeue.RunInfo(run, 0.0, str(error), {}, False, "unreadable")
         same = before is not None and before["created"] == info.created and before["engine"]
         return {
             "run": run,
@@ -335,7 +353,10 @@ class Runs:
 
     def _engine(self, run: str) -> str:
         for parts in ("run", None):
-            with self._queue.subscribe(run, follow=False, parts=parts) as messages:
+            with (
+                contextlib.suppress(livequeue.ProtocolError),
+                self._queue.subscribe(run, follow=False, parts=parts) as messages,
+            ):
                 for message in messages:
                     return family(message)
         return ""

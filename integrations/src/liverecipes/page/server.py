@@ -43,6 +43,8 @@ class Guard:
     def __init__(self, app: ASGIApp, port: int, token: str) -> None:
         self._app, self._token = app, token
         self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+        if port == 80:
+            self._hosts |= {"127.0.0.1", "localhost", "[::1]"}
         # Cookies do not know ports: two servers on one machine need two names.
         self._cookie = f"live-{port}"
 
@@ -104,8 +106,10 @@ def application(hub: Hub, port: int, token: str) -> ASGIApp:
         return FileResponse(STATIC / "index.html")
 
     async def events(request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response(media_type=EventStream.media_type)
         query = request.query_params
-        return EventStream(hub.stream(query.get("run"), query.getlist("show")))
+        return EventStream(hub.stream(query.get("run"), query.getlist("show")), headers={"X-Accel-Buffering": "no"})
 
     async def stop(request: Request) -> Response:
         origin = request.headers.get("origin", f"http://{request.headers['host']}")
@@ -188,10 +192,11 @@ class Page:
 
     def close(self) -> None:
         """End the open streams, the readers and the server."""
-        self.hub.closing = self._server.should_exit = True
+        self._server.should_exit = True
+        self.hub.close()
         if self._thread.is_alive():
             self._thread.join()
-        self.hub.close()
+        self.hub.join()
         self._socket.close()
 
     def __enter__(self) -> Self:

@@ -80,7 +80,7 @@ class Nuts:
         series: dict[str, list[dict[str, Any]]] = {"warmup": [], "draws": []}
         for (k, phase), trace in self._traces().items():
             for name in shown:
-                series[phase].append({"name": name, "chain": k} | trace.series.full(self._names[name]))
+                series[phase].append({"name": name, "chain": k} | self._series(trace).full(self._names[name]))
         return {
             "model": self._model,
             "settings": self._settings,
@@ -105,7 +105,7 @@ class Nuts:
             start = counts[k, phase]
             if trace.series.count > start:
                 for name in shown:
-                    values = trace.series.since(start, self._names[name])
+                    values = self._series(trace).since(start, self._names[name])
                     series[phase].append({"name": name, "chain": k, "from": start, "values": values})
         return series | self._state(shown)
 
@@ -150,6 +150,12 @@ class Nuts:
             for phase, trace in (("warmup", chain.warmup), ("draws", chain.draws))
         }
 
+    def _series(self, trace: "_Trace") -> Series:
+        """The trace's series, made wide enough once the scalars are known."""
+        if trace.series.width != len(self._names):
+            trace.series = Series(len(self._names))
+        return trace.series
+
     def _filled(self, chain: "_Chain", trace: "_Trace") -> None:
         self._taken += 1
         if len(trace.waiting) == _BLOCK:
@@ -170,11 +176,11 @@ class Nuts:
         if not self._names:
             return
         rows = self._matrix([message["values"] for message in messages])
-        trace.series = trace.series if trace.series.width else Series(len(self._names))
+        series = self._series(trace)
         steps = [message["seq"] for message in messages]
         breaks = [0, *(at for at, (one, next) in enumerate(pairwise(steps), 1) if next != one + 1), len(steps)]
         for start, stop in pairwise(breaks):
-            trace.series.add(rows[start:stop], steps[start])
+            series.add(rows[start:stop], steps[start])
         if trace is chain.draws:
             for message, row in zip(messages, rows, strict=True):
                 # The named scalars as one variable: of a model with millions of them the others are left out.

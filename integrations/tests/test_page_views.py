@@ -1,0 +1,206 @@
+"""What the page shows of a run: the whole state, and differences that lead to it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import livenuts as ln
+import numpy as np
+import pytest
+from liverecipes.page.hub import encode
+from liverecipes.page.views import Generic, Nuts, Spc, View
+from liverecipes.page.views.choice import choose
+from liverecipes.page.views.generic import MOST_NAMES, MOST_PARTS, MOST_SERIES, MOST_TEXT
+from liverecipes.spc.data import load
+from liverecipes.spc.recipe import Settings, run
+from liverecipes.spc.verdict import verdict
+
+Messages = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def sampled() -> tuple[Messages, ln.Result]:
+    """The messages of a small run of NUTS, and its result."""
+    found: Messages = []
+    model = ln.Model("pair").rv("mu", ln.dist.Normal(0, 1)).rv("theta", ln.dist.Normal("mu", 1), shape=(2, 1))
+    return found, ln.sample(
+        model, seed=1, num_chains=2, num_warmup=150, num_samples=700, sink=found.append, progress=False
+    )
+
+
+def shuffled(messages: Messages, seed: int) -> Iterator[dict[str, Any]]:
+    """The messages in another order, that of each part kept: the parts are read beside each other."""
+    random = np.random.default_rng(seed)
+    parts: dict[str, Messages] = {}
+    for message in messages:
+        parts.setdefault(message["part"], []).append(message)
+    end = parts["run"].pop()
+    while parts:
+        part = random.choice(list(parts))
+        for _ in range(random.integers(1, 40)):
+            if parts[part]:
+                yield parts[part].pop(0)
+        if not parts[part]:
+            del parts[part]
+    yield end
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nuts_by_differences_is_nuts_as_a_whole(sampled: tuple[Messages, ln.Result], seed: int, mirror: Any) -> None:
+    messages, result = sampled
+    view = Nuts("r")
+    random = np.random.default_rng(seed)
+    mark = None
+    for message in shuffled(messages, seed):
+        view.take(message)
+        if random.random() < 0.02:
+            data = None if mark is None else view.since(mark, ["mu", "theta[1, 0]"])
+            mirror.apply({"full": data is None} | (view.full(["mu", "theta[1, 0]"]) if data is None else data))
+            mark = view.mark()
+    rest = view.since(mark, ["mu", "theta[1, 0]"])
+    assert rest is not None
+    mirror.apply({"full": False} | rest)
+    assert mirror.differences > 5
+    whole = view.full(["mu,theta[1, 0]"])
+    assert whole["shown"] == ["mu", "theta[1, 0]"]
+    assert whole["names"] == ["mu", "theta[0, 0]", "theta[1, 0]"]
+    for chain in (0, 1):
+        for name, draws in (("mu", result.draws["mu"]), ("theta[1, 0]", result.draws["theta"][..., 1, 0])):
+            np.testing.assert_array_equal(mirror.values["draws", name, chain][-500:], draws[chain, -500:])
+            assert len(mirror.values["draws", name, chain]) == 700
+            assert len(mirror.values["warmup", name, chain]) == 150
+    assert [(row["phase"], row["iteration"], row["total"], row["draws"]) for row in whole["chains"]] == [
+        ("done", 850, 850, 700)
+    ] * 2
+    assert whole["status"] == "completed"
+    encode(whole)
+
+
+def test_nuts_summary_and_divergences(sampled: tuple[Messages, ln.Result]) -> None:
+    messages, result = sampled
+    view = Nuts("r")
+    for message in messages:
+        if message["type"] == "nuts.draw/1" and message["draw"] in (3, 77) and message["chain"] == 1:
+            message = message | {"stats": message["stats"] | {"diverging": True}}
+        view.take(message)
+        view.take(message)  # a restarted engine sends some again
+    whole = view.full(["theta[1, 0]"])
+    assert whole["divergent"] == {"0": [], "1": [3, 77]}
+    assert [row["divergences"] for row in whole["chains"]] == [0, 2]
+    (row,) = whole["summary"]
+    expected = result.summary()["theta[1, 0]"]
+    assert row["name"] == "theta[1, 0]"
+    assert row["mean"] == pytest.approx(expected["mean"], abs=1e-12)
+    assert row["sd"] == pytest.approx(expected["sd"], abs=1e-12)
+    assert row["rhat"] == pytest.approx(expected["r_hat"], abs=0.01)
+    assert row["ess"] > 100
+
+
+def test_warmup_that_was_trimmed_leaves_a_gap(sampled: tuple[Messages, ln.Result]) -> None:
+    view = Nuts("r")
+    for message in sampled[0]:
+        if message["type"] != "nuts.warmup/1" or message["seq"] not in range(20, 50):
+            view.take(message)
+    (series,) = [each for each in view.full(["mu"])["warmup"] if each["chain"] == 0]
+    assert series["count"] == 150
+    assert [at for at, value in enumerate(series["tail"]) if np.isnan(value)] == list(range(20, 50))
+
+
+def test_of_a_huge_model_the_first_scalars_are_followed() -> None:
+    view = Nuts("r")
+    start = {"type": "nuts.start/1", "part": "run", "seq": 0, "model": "huge", "settings": {}, "seed": 1}
+    view.take(start | {"variables": [{"name": "a", "shape": [0]}, {"name": "field", "shape": [1000, 300]}]})
+    values = {"a": np.empty(0), "field": np.arange(300_000.0).reshape(1000, 300)}
+    draw = {"type": "nuts.draw/1", "part": "chain-0", "chain": 0, "values": values, "stats": {"diverging": False}}
+    for seq in range(3):
+        view.take(draw | {"seq": seq, "draw": seq})
+    whole = view.full(["field[0, 199]"])
+    assert (len(whole["names"]), whole["names"][-1]) == (200, "field[0, 199]")
+    assert whole["draws"][0]["tail"] == [199.0] * 3
+
+
+def test_more_chains_than_can_be_drawn() -> None:
+    view = Nuts("r")
+    draw = {"type": "nuts.draw/1", "seq": 0, "draw": 0, "values": {"x": 1.5}, "stats": {"diverging": True}}
+    for chain in range(1000):
+        view.take(draw | {"part": f"chain-{chain}", "chain": chain})
+    whole = view.full([])
+    assert len(whole["chains"]) == 64
+    assert len({each["chain"] for each in whole["draws"]}) == 16
+
+
+def test_spc_shows_the_chart_and_the_answer() -> None:
+    messages: Messages = []
+    data = load("nile")
+    run(data, Settings(prior=data.prior, nuts=False), 1, messages.append, messages.append)
+    view, mark = Spc("mine"), None
+    shown: Messages = []
+    columns: Messages = []
+    alarms: Messages = []
+    for at, message in enumerate(messages):
+        view.take(message)
+        if at % 7 == 6 or message is messages[-1]:
+            data_now = view.full([]) if mark is None else view.since(mark, [])
+            assert data_now is not None
+            shown += data_now["points"]
+            columns += data_now["lengths"]
+            alarms += data_now["alarms"]
+            mark = view.mark()
+    points = [message for message in messages if message["type"] == "spc.point/1"]
+    assert [point["seq"] for point in shown] == [column["seq"] for column in columns] == list(range(100))
+    assert [point["x"] for point in shown] == [point["x"] for point in points]
+    assert {"1902"} <= {alarm["label"] for alarm in alarms}
+    np.testing.assert_array_equal(columns[50]["lengths"], points[50]["lengths"])
+    np.testing.assert_array_equal(columns[50]["probabilities"], points[50]["probabilities"])
+    whole = view.full([])
+    assert (whole["data"], whole["count"], whole["nuts"]) == ("nile", 100, None)
+    answer = verdict(messages[-1], [point["label"] for point in points], [point["x"] for point in points])
+    assert (whole["end"], whole["detail"]) == tuple(answer)
+    encode(whole)
+
+
+def toy(seq: int, part: str = "steps", **fields: Any) -> dict[str, Any]:
+    return {"type": "toy.step/1", "part": part, "seq": seq, **fields}
+
+
+def test_generic_finds_the_numbers_of_any_message() -> None:
+    view = Generic("r")
+    view.take(toy(0, x=1, deep={"y": 2.5, "no": "text", "z": [1, None, True]}, v=np.array([1.0, 2.0]), s=np.array(7)))
+    whole = view.full([])
+    assert whole["names"] == ["x", "deep.y", "deep.z[0]", "v[0]", "v[1]", "s"]
+    assert {each["name"]: each["tail"] for each in whole["series"]}["deep.y"] == [2.5]
+    assert whole["parts"] == [{"part": "steps", "count": 1, "type": "toy.step/1"}]
+    assert "  y: 2.5" in whole["last"]["steps"].splitlines()
+
+
+def test_generic_is_bounded_whatever_comes() -> None:
+    view = Generic("r")
+    for seq in range(300):
+        view.take(toy(seq, f"part-{seq}", **{f"key-{seq}-{i}": float(i) for i in range(3)}, x=1.0, long="é" * 10_000))
+    view.take(toy(0, deep=[[[[[[[1.0]]]]]]], wide=list(range(100_000)), many={str(i): i for i in range(100_000)}))
+    whole = view.full([])
+    assert len(whole["names"]) == MOST_NAMES
+    assert len(whole["parts"]) == MOST_PARTS
+    assert len(whole["series"]) <= MOST_SERIES
+    assert max(map(len, whole["last"].values())) == MOST_TEXT
+    encode(whole)
+
+
+@pytest.mark.parametrize("view", [Nuts("r"), Spc("r"), Generic("r")], ids=lambda view: view.name)
+def test_before_the_first_message_and_after_too_many(view: View) -> None:
+    encode(view.full(["nothing"]))
+    mark = view.mark()
+    assert view.since(mark, []) is not None
+    if isinstance(view, Generic):
+        view.take(toy(0, x=1.0))
+        mark = view.mark()
+        for seq in range(2001):
+            view.take(toy(seq, x=1.0))
+        assert view.since(mark, []) is None
+
+
+def test_names_hold_commas() -> None:
+    names = ["mu", "b[1, 2]", "a,c"]
+    assert choose(["mu,b[1, 2]"], names, 1) == ["mu", "b[1, 2]"]
+    assert choose(["a,c", "mu", "mu", "<b>"], names, 1) == ["a,c", "mu"]
+    assert choose([], names, 2) == ["mu", "b[1, 2]"]
+    assert choose(["unknown"], names, 1) == ["mu"]
