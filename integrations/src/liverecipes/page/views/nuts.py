@@ -209,19 +209,17 @@ class Nuts:
 
     def _row(self, chain: "_Chain") -> dict[str, Any]:
         stats, progress = chain.stats, chain.progress
-        warmup = int(self._settings.get("num_warmup", 0))
-        total = warmup + int(self._settings.get("num_samples", 0))
-        iteration = warmup + chain.draws.next if chain.draws.next else chain.warmup.next
-        iteration = max(iteration, int(progress.get("iteration", 0)))
+        draws, warmed = chain.draws.next, chain.warmup.next
+        warmup, samples = (int(self._settings.get(name, 0)) for name in ("num_warmup", "num_samples"))
         over = self._status != "running"
-        phase = "done" if over or iteration >= total else "warmup" if iteration < warmup else "sampling"
         return {
             "chain": chain.k,
-            "phase": phase,
-            "iteration": iteration,
-            "total": total,
-            "draws": max(chain.draws.next, iteration - warmup if iteration > warmup else 0),
-            "divergences": chain.divergences if chain.draws.next else progress.get("divergences", 0),
+            "phase": "done" if over or (samples and draws >= samples) else "sampling" if draws else "warmup",
+            "iteration": max(warmed + draws, int(progress.get("iteration", 0))),
+            # Warm-up may end before its time.
+            "total": warmed + samples if draws and warmed else progress.get("total", warmup + samples),
+            "draws": draws,
+            "divergences": chain.divergences if draws else progress.get("divergences", 0),
             "step_size": stats.get("step_size", progress.get("step_size")),
             "acceptance_rate": stats.get("acceptance_rate", progress.get("acceptance_rate")),
             "tree_depth": stats.get("tree_depth"),
@@ -230,7 +228,8 @@ class Nuts:
 
     def _summarise(self, shown: list[str]) -> list[dict[str, Any]]:
         now = time.monotonic()
-        if self._summary_of != self._taken and now >= self._summary_at + _EVERY:
+        due = now >= self._summary_at + _EVERY or self._status != "running"
+        if self._summary_of != self._taken and due:
             self._summary = self._running.summary().columns
             self._summary_at, self._summary_of = now, self._taken
         columns = {"mean": "mean", "sd": "sd", "rhat": "r_hat", "ess": "ess_mean"}
