@@ -20,6 +20,7 @@ import livenuts as ln
 import livequeue
 import numpy as np
 import pytest
+from livequeue.transport import Entry
 from livequeue.valkey import find_server, server_command
 from liverecipes.cli import main
 from liverecipes.errors import BadInput
@@ -203,6 +204,34 @@ def test_a_run_that_is_deleted_and_comes_again(page: Page, memory: livequeue.Que
         with memory.publisher("r") as sink:
             sink(toy(0, x=3.0))
         assert next(views(found))["series"][0]["tail"] == [3.0]
+
+
+def test_of_many_runs_the_newest_are_listed_and_any_is_shown(page: Page, memory: livequeue.Queue) -> None:
+    for k in range(hubs.MOST_RUNS + 20):
+        with memory.publisher(f"run-{k}") as sink:
+            sink(toy(0, x=float(k)))
+    with events(page, run="run-3") as found:
+        listed, shown = [], None
+        for name, data in found:
+            listed, shown = (data["runs"], shown) if name == "runs" else (listed, data)
+            if shown and len(listed) > hubs.MOST_RUNS:
+                break
+    assert shown["series"][0]["tail"] == [3.0]
+    newest = [f"run-{k}" for k in range(hubs.MOST_RUNS + 19, 19, -1)]
+    assert [each["run"] for each in listed] == [*newest, "run-3"]
+
+
+def test_a_run_whose_bytes_are_no_messages(page: Page, memory: livequeue.Queue) -> None:
+    with memory.publisher("fine") as sink:
+        sink(toy(0, x=1.0))
+    bus = memory._transport
+    bus.announce("junk", ["run", "steps"])
+    bus.append("junk", [Entry(part, 1, "toy.step/1", b"\xc1", None) for part in ("run", "steps")])
+    bus.append("junk", [Entry("steps", 2, "toy.step/1", livequeue.encode(toy(1, x=2.0)), None)])
+    with events(page, run="junk") as found:
+        rows = next(found)[1]["runs"]
+        assert {each["run"]: each["status"] for each in rows} == {"fine": "running", "junk": "unreadable"}
+        assert next(views(found))["series"][0]["tail"] == [2.0]
 
 
 @pytest.mark.parametrize("run", ["no such", "../../x", "a" * 5000, "", "r%00"])

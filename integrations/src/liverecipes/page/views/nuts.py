@@ -191,10 +191,11 @@ class Nuts:
         assert self._layout is not None
         blocks = [np.empty((len(rows), 0))]
         for name, size, named in self._layout:
-            arrays = [row[name] for row in rows] if size == 1 else [np.ravel(row[name]) for row in rows]
-            if size > 1 and any(array.size != size for array in arrays):
+            arrays = [row[name] for row in rows]
+            if any(np.size(array) != size for array in arrays[:: len(arrays) - 1 or 1]):
                 raise ValueError(f"{name}: not every draw has its {size} elements")
-            arrays = arrays if size == named else [array[:named] for array in arrays]
+            if size > named:
+                arrays = [np.ravel(array)[:named] for array in arrays]
             blocks.append(np.array(arrays, dtype=float).reshape(len(rows), named))
         return np.concatenate(blocks, axis=1)
 
