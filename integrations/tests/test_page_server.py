@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import httpx
@@ -548,3 +549,27 @@ def test_a_queue_that_dies_and_comes_back(folder: Path, kept: str, mirror: Any) 
                     assert next(other)[1]["problem"] is None
     finally:
         server.kill()
+
+
+def test_the_page_of_a_recipe_shows_its_end(queue_url: str, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "liverecipes.cli",
+        "run",
+        "spc",
+        "--page",
+        "--no-view",
+        "--no-nuts",
+        "--speed",
+        "50",
+    ]
+    command += ["--queue", queue_url, "--run", "mine"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.match(r"page +http://127\.0\.0\.1:(\d+)/\?token=([\w-]+)#mine", process.stdout.readline())
+        assert found
+        with events(SimpleNamespace(port=int(found[1]), token=found[2]), run="mine") as stream:
+            assert until(stream, lambda name, data: name == "view" and data["end"])["status"] == "completed"
+        process.communicate()
+    assert process.returncode == 0

@@ -121,15 +121,18 @@ def _tail(options: argparse.Namespace, url: str) -> int:
 def _watch(options: argparse.Namespace, url: str) -> int:
     from .page import Page  # the web server takes a while to import, and no other command needs it
 
-    signal.signal(signal.SIGTERM, _terminate)
-    with open_queue(url, deadline=0.5) as queue:
-        if options.run is not None:
-            _known(queue, options.run)
-        with Page(queue, run=options.run, port=options.port, token=options.token) as page:
-            print(f"{page.url}\nCtrl-C ends the page; runs go on without it", flush=True)
-            if options.open:
-                webbrowser.open(page.url)
-            page.wait()
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        with open_queue(url, deadline=0.5) as queue:
+            if options.run is not None:
+                _known(queue, options.run)
+            with Page(queue, run=options.run, port=options.port, token=options.token) as page:
+                print(f"{page.url}\nCtrl-C ends the page; runs go on without it", flush=True)
+                if options.open:
+                    webbrowser.open(page.url)
+                page.wait()
+    finally:
+        signal.signal(signal.SIGTERM, previous)
     return FAILED  # nobody ended it
 
 

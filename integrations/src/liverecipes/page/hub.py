@@ -187,6 +187,11 @@ class Hub:
         self._looking: asyncio.Task[None] | None = None
         self._looked = self._seen_from = -_LOOK  # when the last look ended, and when it began
 
+    @property
+    def pages(self) -> int:
+        """How many pages listen."""
+        return self._wanted.total()
+
     async def stream(self, run: str | None, show: Sequence[str]) -> AsyncIterator[bytes]:
         """Yield the server-sent events of one page, until the server ends or the page leaves."""
         watch: Watch | None = None

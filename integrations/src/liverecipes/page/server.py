@@ -190,6 +190,11 @@ class Page:
         while self._thread.is_alive():
             self._thread.join(1.0)
 
+    def linger(self) -> None:
+        """Give the open pages half a second to hear of what has just happened."""
+        if self.hub.pages:
+            time.sleep(0.5)
+
     def close(self) -> None:
         """End the open streams, the readers and the server."""
         self._server.should_exit = True

@@ -8,6 +8,8 @@ import secrets
 import shlex
 import signal
 import threading
+import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, metavar="N", help="the same seed gives the same messages (default: random, and shown)")
     add("--no-view", action="store_true", help="no live view, only the answer")
     add("--quiet", action="store_true", help="say nothing at all")
+    add(
+        "--page",
+        action=argparse.BooleanOptionalAction,
+        help="a live page for the browser while the run lasts (default: if this is a terminal)",
+    )
+    add("--open", action="store_true", help="open that page")
     model = parser.add_argument_group("what is normal, and what is an alarm")
     add = model.add_argument
     add("--k", type=float, default=default.k, help="limits of the chart, in sigma (default: %(default)g)")
@@ -119,7 +127,11 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
 
         previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            with queue.publisher(name) as sink, queue.publisher(name + NUTS_SUFFIX) as nuts_sink:
+            with (
+                _page(options, queue, name, console),
+                queue.publisher(name) as sink,
+                queue.publisher(name + NUTS_SUFFIX) as nuts_sink,
+            ):
                 if options.quiet or options.no_view:
                     run(series, settings, seed, sink, nuts_sink, stop=stop, wait=wait)
                 else:
@@ -137,6 +149,26 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
             path.write_text(report(name, messages, draws, command), encoding="utf-8")
     _say(console, messages, name, path, seed, _hints(options, queue_url, name))
     return 128 + caught[0] if caught else 0
+
+
+@contextlib.contextmanager
+def _page(options: argparse.Namespace, queue: livequeue.Queue, name: str, console: Console) -> Iterator[None]:
+    """Serve the run's page where it is wanted, and a moment longer, so that it shows the end."""
+    wanted = console.is_terminal and not options.quiet if options.page is None else options.page
+    if not (wanted or options.open):
+        yield
+        return
+    from ..page import Page  # the web server takes a while to import
+
+    with contextlib.ExitStack() as stack:
+        if not queue.url.startswith("memory:"):  # a page need not wait as long as a run for a queue that is away
+            queue = stack.enter_context(livequeue.connect(queue.url, deadline=0.5))
+        page = stack.enter_context(Page(queue, run=name))
+        console.print(f"page    {page.url}", markup=False, highlight=False, soft_wrap=True)
+        if options.open:
+            webbrowser.open(page.url)
+        yield
+        page.linger()
 
 
 def _settings(options: argparse.Namespace, series: Series) -> Settings:
