@@ -114,6 +114,20 @@ def property_tests(session: nox.Session) -> None:
     session.run("pytest", "property_tests", "--ignore=property_tests/pymc", *session.posargs, env=THREADS)
 
 
+@nox.session(requires=["wheels"])
+def browser(session: nox.Session) -> None:
+    """The live page in a real browser (Debian: apt install chromium); skipped where there is none."""
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        session.skip("no Chromium")
+    install(session, "liverecipes", *SIBLINGS["liverecipes"], extra=("playwright",))
+    session.run(
+        "pytest",
+        "integrations/tests/test_page_browser.py",
+        *session.posargs,
+        env=THREADS | {"LIVE_REQUIRE_BROWSER": "1"},
+    )
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Formatting and lint."""

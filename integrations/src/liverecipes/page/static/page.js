@@ -146,7 +146,9 @@ function list(flash = false) {
     known.link.setAttribute("aria-current", String(each.run === selected));
     say(known.label, each.label || each.run);
     say(known.status, each.status);
-    say(known.about, `${each.run} · ${duration(now - each.created)} ago · ${count(each.messages)} messages`);
+    say(known.id, each.run);
+    known.id.hidden = each.run === (each.label || each.run);
+    say(known.about, `${duration(now - each.created)} ago · ${count(each.messages)} messages`);
     return known.root;
   });
   for (const name of rows.keys()) if (!runs.some((each) => each.run === name)) rows.delete(name);
@@ -162,9 +164,10 @@ function list(flash = false) {
 function entry(name, flash) {
   const label = element("span", { class: "run-label" });
   const status = element("span", { class: "run-status" });
+  const id = element("span", { class: "run-about" });
   const about = element("span", { class: "run-about" });
-  const link = element("a", { href: `#${encodeURIComponent(name)}`, "data-testid": "run" }, label, status, about);
-  return { root: element("li", { "data-run": name, class: flash ? "new" : "" }, link), link, label, status, about };
+  const link = element("a", { href: `#${encodeURIComponent(name)}`, "data-testid": "run" }, label, status, id, about);
+  return { root: element("li", { "data-run": name, class: flash ? "new" : "" }, link), link, label, status, id, about };
 }
 
 function header() {

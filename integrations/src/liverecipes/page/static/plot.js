@@ -126,6 +126,7 @@ export class Plot extends Picture {
     const width = Math.floor(this.root.clientWidth);
     if (!width) return;
     const columns = this.options.columns();
+    this.root.columns = columns; // what is drawn, for who looks at the page with a program
     if (!this.#plot) {
       this.#plot = this.#make(width, columns);
     } else if (this.#zoomed) {
@@ -175,7 +176,7 @@ export class Plot extends Picture {
       height: options.height,
       legend: { show: false },
       pxAlign: 0,
-      padding: [6, 8, 0, 0],
+      padding: [6, 14, 0, 0],
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, uni: 8 }, ...(options.sync ? { sync: { key: options.sync } } : {}) },
       scales: { x: { time: false, range: own(options.x, as) }, y: { range: own(options.y, padded) } },
       axes: [
@@ -185,12 +186,12 @@ export class Plot extends Picture {
       series: [{}, ...options.lines.map((line, k) => ({
         label: line.label,
         show: !this.hidden.has(k),
-        stroke: () => (line.colour === null ? "transparent" : colour(line.colour)),
+        stroke: () => colour(line.colour),
         fill: line.fill ? () => colour(line.fill) : undefined,
         width: line.width ?? 1,
         dash: line.dash?.length ? line.dash : undefined,
-        points: line.points ? { show: true, size: line.points, width: 0, fill: () => colour(line.colour) } : { show: false },
-        paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : line.points && line.bare ? () => null : undefined,
+        points: line.points ? { show: true, size: line.points, width: 0, fill: () => colour(line.colour) } : { show: (u, k, from, to) => !line.stepped && to - from < 30, size: 4, width: 0, fill: () => colour(line.colour) },
+        paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
         spanGaps: false,
       }))],
       bands: options.bands,

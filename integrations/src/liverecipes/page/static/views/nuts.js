@@ -45,9 +45,10 @@ export default function mount(root, page) {
 
   const key = (phase, name, chain) => `${phase}\n${name}\n${chain}`;
   const chains = () => state.chains.map((each) => each.chain);
-  const warmup = () => state.settings?.num_warmup ?? 0;
   const lines = (phase, name) => chains().map((chain) => series.get(key(phase, name, chain)));
   const longest = (phase, name) => Math.max(0, ...lines(phase, name).map((each) => each?.count ?? 0));
+  /** Where the draws begin: the warm-up may end before its time. */
+  const warmup = () => (longest("draws", state.shown[0]) ? longest("warmup", state.shown[0]) : (state.settings?.num_warmup ?? 0));
 
   function update(data) {
     const { full, warmup: burnt, draws, ...rest } = data;

@@ -37,6 +37,16 @@ export default function mount(root) {
     const total = state.status === "running" && state.count ? Math.min(state.count, MOST_POINTS) : 0;
     return [first - 0.5, Math.max(last, first + total - 1) + 0.5];
   };
+  /** The y axis: of the limits, which are wide at first, as much as the observations need. */
+  const heights = () => {
+    const seen = column("x").filter((x) => x !== null);
+    if (seen.length < 2) return null;
+    const [low, high] = [Math.min(...seen), Math.max(...seen)];
+    const room = (high - low) * 0.6 || Math.abs(high) * 0.1 || 1;
+    const limits = points.flatMap((point) => [point.lower, point.upper]).filter((each) => each !== null && each > low - room && each < high + room);
+    const margin = room * 0.15;
+    return [Math.min(low, ...limits) - margin, Math.max(high, ...limits) + margin];
+  };
   const read = element("span", { class: "read", "aria-hidden": "true" });
   chart.root.querySelector("figcaption").append(read);
   const main = new Plot(chart.room, {
@@ -52,6 +62,7 @@ export default function mount(root) {
     bands: [{ series: [1, 2], fill: () => theme().band }],
     columns: () => [column("seq"), column("upper"), column("lower"), column("center"), column("x")],
     x: ends,
+    y: heights,
     label: name,
     before: alarmed,
     read(index) {
@@ -159,7 +170,7 @@ function paintMap(canvas, columns, points, [first, last], name) {
   context.clearRect(0, 0, width, HEIGHT);
   const longest = Math.max(9, ...columns.map((column) => column.lengths.at(-1) ?? 0)) + 1;
   const step = Math.ceil(longest / MOST_ROWS);
-  const across = (seq) => LEFT + ((seq - first) / (last - first)) * (width - LEFT - 8);
+  const across = (seq) => LEFT + ((seq - first) / (last - first)) * (width - LEFT - 14);
   const down = (length) => HEIGHT - BOTTOM - (length / (longest + step)) * (HEIGHT - BOTTOM - 6);
   context.fillStyle = colours.data;
   for (const column of columns) {
@@ -184,7 +195,7 @@ function paintMap(canvas, columns, points, [first, last], name) {
   for (const length of marks) {
     context.fillText(String(length), LEFT - 5, down(length));
     context.globalAlpha = 0.6;
-    context.fillRect(LEFT, down(length), width - LEFT - 8, 0.5);
+    context.fillRect(LEFT, down(length), width - LEFT - 14, 0.5);
     context.globalAlpha = 1;
   }
   context.textAlign = "center";

@@ -1,0 +1,368 @@
+"""The page in a real browser: what a reader sees while a run happens, and when things go wrong."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import livenuts as ln
+import livequeue
+import numpy as np
+import pytest
+from livenuts import dist
+from liverecipes.page import Page
+from liverecipes.page.series import Series
+from liverecipes.spc.data import load
+from liverecipes.spc.recipe import Settings, run
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+try:
+    from playwright import sync_api as playwright
+except ImportError:
+    playwright = None  # type: ignore[assignment]
+
+MISSING = "no Playwright" if playwright is None else "no Chromium" if CHROMIUM is None else None
+pytestmark = [
+    pytest.mark.skipif(
+        MISSING is not None and "LIVE_REQUIRE_BROWSER" not in os.environ, reason=f"{MISSING}: nox -s browser"
+    ),
+    pytest.mark.timeout(120),
+]
+
+TOKEN = "a-token-of-these-tests"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    assert MISSING is None, MISSING
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Open tabs; at the end no console has an error, but for those of `allowed` words."""
+    contexts: list[Any] = []
+    complaints: list[str] = []
+
+    def open_tab(url: str, *, allowed: tuple[str, ...] = (), width: int = 1200, **options: Any) -> Any:
+        def complain(text: str) -> None:
+            if not any(words in text for words in allowed):
+                complaints.append(text)
+
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
+        opened = contexts[-1].new_page()
+        opened.set_default_timeout(20_000)
+        opened.on("console", lambda message: complain(message.text) if message.type in ("error", "warning") else None)
+        opened.on("pageerror", lambda error: complain(str(error)))
+        opened.goto(url)
+        return opened
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def page(memory: livequeue.Queue) -> Iterator[Page]:
+    with Page(memory, token=TOKEN) as served:
+        yield served
+
+
+def at(tab: Any, testid: str) -> Any:
+    return tab.get_by_test_id(testid)
+
+
+def see(tab: Any, testid: str, text: str) -> None:
+    playwright.expect(at(tab, testid)).to_contain_text(text, timeout=20_000)
+
+
+def wait_until(tab: Any, condition: str, argument: Any = None) -> None:
+    tab.wait_for_function(condition, arg=argument, polling=20)
+
+
+def ink(tab: Any, selector: str) -> int:
+    """The number of colours on a canvas: one, where it is blank."""
+    found: int = tab.evaluate(
+        """selector => {
+          const canvas = document.querySelector(selector);
+          const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+          return new Set(new Uint32Array(data.buffer)).size;
+        }""",
+        selector,
+    )
+    return found
+
+
+def publish(publisher: Any, values: range) -> None:
+    for value in values:
+        publisher({"type": "sim.step/1", "part": "machine", "seq": value, "level": float(value)})
+    publisher.flush()
+
+
+DRAWN = "count => document.querySelector('[data-testid=number]')?.dataset.count === String(count)"
+
+
+def drawn_values(tab: Any, count: int) -> list[float]:
+    """What is on the plot, once it is so much."""
+    wait_until(tab, DRAWN, count)
+    wait_until(tab, "n => document.querySelector('[data-testid=number-plot]').columns?.[0].length === n", count)
+    found: list[float] = tab.evaluate("document.querySelector('[data-testid=number-plot]').columns[1]")
+    return found
+
+
+def sample(queue: livequeue.Queue, run: str, draws: int, pause: float, results: list[Any]) -> threading.Thread:
+    """Sample in a thread, a little slower than can be seen."""
+    model = ln.Model("two").rv("a", dist.Normal(0.0, 1.0)).rv("b", dist.Normal(2.0, 1.0), shape=2)
+    model = model.obs("y", dist.Normal("a", 1.0), [0.3, -0.2, 0.9])
+
+    def work() -> None:
+        with queue.publisher(run) as publisher:
+
+            def sink(message: dict[str, Any]) -> None:
+                publisher(message)
+                if message["type"] != "nuts.progress/1":
+                    time.sleep(pause)
+
+            found = ln.sample(
+                model,
+                num_warmup=100,
+                num_samples=draws,
+                num_chains=2,
+                seed=1,
+                sink=sink,
+                stop=queue.stop(run),
+                progress=False,
+            )
+            results.append(found)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_a_nuts_run_from_its_first_message_to_its_end(
+    page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
+) -> None:
+    opened = tab(page.url)
+    see(opened, "empty", "No runs on the queue yet")
+    results: list[Any] = []
+    thread = sample(memory, "mine", 400, 0.003, results)
+    # The run appears by itself, is chosen because there is no other, and is seen on its way.
+    see(opened, "about", "mine · nuts · running")
+    assert opened.url.endswith("#mine")
+    see(opened, "chain-1", "sampling")
+    see(opened, "state", "live")
+    assert thread.is_alive()
+    assert ink(opened, "[data-testid=trace-plot] canvas") > 10
+    thread.join()
+
+    see(opened, "state", "ended")
+    see(opened, "fact-draws", "800")
+    see(opened, "chain-0", "done")
+    assert opened.get_by_test_id("trace").count() == 3
+    see(opened, "traces", "R-hat")
+    summary = results[0].draws["a"]
+    see(opened, "traces", f"mean {float(f'{summary.mean():.4g}'):g}")
+    # All draws are on the plot, in their order, behind those of the warm-up.
+    wait_until(opened, "() => document.querySelector('[data-testid=trace-plot]').columns[0].length >= 400")
+    opened.get_by_test_id("span-draws").click()
+    wait_until(opened, "() => document.querySelector('[data-testid=trace-plot]').columns[0].length === 400")
+    columns = opened.evaluate("document.querySelector('[data-testid=trace-plot]').columns.slice(1)")
+    np.testing.assert_array_equal(columns, summary)
+    assert not opened.get_by_test_id("stop").is_visible()
+
+    # The choice of variables asks for them, and what was drawn goes.
+    opened.get_by_test_id("pick").click()
+    opened.get_by_test_id("pick-options").get_by_label("a", exact=True).uncheck()
+    playwright.expect(opened.get_by_test_id("trace")).to_have_count(2)
+    opened.get_by_test_id("chip-1").click()
+    assert opened.get_by_test_id("chip-1").get_attribute("aria-pressed") == "true"
+
+
+def test_the_stop_button_asks_first_and_keeps_the_draws(
+    page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
+) -> None:
+    results: list[Any] = []
+    thread = sample(memory, "long", 1_000_000, 0.002, results)
+    try:
+        opened = tab(page.url)
+        see(opened, "chain-0", "sampling")
+        at(opened, "stop").click()
+        at(opened, "go-on").click()
+        assert not memory.stop("long")()
+        at(opened, "stop").click()
+        see(opened, "confirm", "Everything it has made so far is kept")
+        at(opened, "stop-now").click()
+        see(opened, "told", "Asked the run to stop")
+        see(opened, "state", "ended")
+    finally:
+        memory.request_stop("long")
+        thread.join()
+    draws = results[0].draws["a"]
+    assert 0 < draws.size < 1_000_000
+    see(opened, "about", "stopped")
+    kept = opened.evaluate("document.querySelector('[data-testid=fact-draws] dd').textContent")
+    assert int(kept.replace("\u2009", "")) >= draws.size
+
+
+def test_an_update_is_on_the_screen_within_half_a_second(
+    page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
+) -> None:
+    with memory.publisher("sim") as publisher:
+        publish(publisher, range(5))
+        opened = tab(page.url)
+        assert drawn_values(opened, 5) == list(range(5))
+        waits = []
+        for count in range(6, 15):
+            time.sleep(0.15)
+            start = time.monotonic()
+            publish(publisher, range(count - 1, count))
+            wait_until(opened, DRAWN, count)
+            waits.append(time.monotonic() - start)
+    assert statistics.median(waits) < 0.5
+
+
+def serve(url: str, port: int, token: str = TOKEN) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "liverecipes.cli", "watch", "--queue", url]
+    process = subprocess.Popen([*command, "--port", str(port), "--token", token], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert f":{port}/?token={token}" in process.stdout.readline()
+    return process
+
+
+def test_a_killed_server_comes_back_and_nothing_is_lost_or_doubled(queue_url: str, tab: Callable[..., Any]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with contextlib.ExitStack() as stack:
+        queue = stack.enter_context(livequeue.connect(queue_url))
+        publisher = stack.enter_context(queue.publisher("sim"))
+        publish(publisher, range(300))
+        server = serve(queue_url, port)
+        try:
+            opened = tab(f"http://127.0.0.1:{port}/?token={TOKEN}", allowed=("Failed to load resource", "net::ERR_"))
+            assert drawn_values(opened, 300) == list(range(300))
+            server.send_signal(signal.SIGKILL)
+            see(opened, "state", "reconnecting")
+            publish(publisher, range(300, 500))
+            server.communicate()
+            server = serve(queue_url, port)
+            see(opened, "state", "live")
+            assert drawn_values(opened, 500) == list(range(500))
+            publish(publisher, range(500, 510))
+            assert drawn_values(opened, 510) == list(range(510))
+
+            # Another token: the page says what to do, and asks on.
+            server.kill()
+            server.communicate()
+            server = serve(queue_url, port, "another-token")
+            see(opened, "problem", "Open the address that the server printed")
+        finally:
+            server.kill()
+            server.communicate()
+
+
+def test_two_pages_and_a_late_one_show_the_same(page: Page, memory: livequeue.Queue, tab: Callable[..., Any]) -> None:
+    with memory.publisher("sim") as publisher:
+        publish(publisher, range(10))
+        tabs = [tab(page.url), tab(page.url)]
+        for each in tabs:
+            assert drawn_values(each, 10) == list(range(10))
+        publish(publisher, range(10, 900))
+        tabs.append(tab(page.url))
+        publish(publisher, range(900, 950))
+        for each in tabs:
+            assert drawn_values(each, 950) == list(range(950))
+
+
+def test_a_second_run_appears_and_is_chosen_by_its_link(
+    page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
+) -> None:
+    settings = Settings(nuts=False, prior=load("nile").prior)
+    with memory.publisher("sim") as publisher:
+        publish(publisher, range(3))
+        opened = tab(page.url)
+        see(opened, "about", "sim · sim · running")
+        with memory.publisher("nile") as other:
+            run(load("nile"), settings, 1, other, other)
+        opened.locator("[data-run=nile] a").click()
+        see(opened, "verdict", "The process changed between 1898 and 1899")
+        see(opened, "alarms", "P(run <= 10) rose to 0.72")
+        assert opened.url.endswith("#nile")
+        wait_until(opened, "() => document.querySelector('canvas[data-testid=heat-canvas]').dataset.columns === '100'")
+        assert ink(opened, "[data-testid=heat-canvas]") > 10
+        assert ink(opened, "[data-testid=chart-plot] canvas") > 10
+        opened.go_back()
+        see(opened, "parts", "machine")
+
+
+def test_hostile_words_are_words(page: Page, memory: livequeue.Queue, tab: Callable[..., Any]) -> None:
+    hostile = "<img src=/static/icon.svg onerror=alert(1)><script>alert(2)</script>"
+    with memory.publisher("sim") as publisher:
+        start = {"type": "sim.start/1", "part": "run", "seq": 0, "label": hostile, hostile: 1.5}
+        publisher(start)
+        publisher.flush()
+        opened = tab(page.url)
+        see(opened, "label", hostile)
+        see(opened, "last", hostile)
+        see(opened, "numbers", hostile)
+    assert opened.locator("main img, main script, nav img, nav script").count() == 0
+
+
+def test_without_the_token_there_is_nothing(page: Page, tab: Callable[..., Any]) -> None:
+    opened = tab(page.url.replace(TOKEN, "wrong-token"), allowed=("403",))
+    assert "needs the address that `live watch` printed" in opened.inner_text("body")
+    assert opened.get_by_test_id("runs").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_screen_and_both_themes(
+    scheme: str, page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
+) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    with memory.publisher("sim") as publisher:
+        publish(publisher, range(50))
+        opened = tab(page.url, width=375, color_scheme=scheme)
+        drawn_values(opened, 50)
+        assert opened.evaluate("document.documentElement.scrollWidth") <= 375
+        own = opened.evaluate(background)
+        assert own == {"light": "rgb(251, 250, 247)", "dark": "rgb(18, 23, 28)"}[scheme]
+        for _ in range(2 if scheme == "light" else 1):
+            at(opened, "theme").click()
+        assert opened.evaluate(background) != own
+        opened.reload()
+        assert opened.evaluate(background) != own
+
+
+def test_the_page_keeps_a_history_as_the_server_does(page: Page, tab: Callable[..., Any]) -> None:
+    rng = np.random.default_rng(1)
+    opened = tab(page.url)
+    series = Series()
+    opened.evaluate("async () => { window.kept = new (await import('/static/series.js')).Series() }")
+    for size in (1, 499, 600, 3, 1900, 7000):
+        values = rng.normal(size=size)
+        values[rng.random(size) < 0.01] = np.nan
+        first = series.count + int(rng.integers(0, 4))
+        plain = [None if np.isnan(value) else value for value in values.tolist()]
+        series.add(values, first)
+        opened.evaluate("([values, first]) => kept.add(values, first)", [plain, first])
+        found = opened.evaluate(
+            "({count: kept.count, stride: kept.stride, low: kept.low, high: kept.high, tail: kept.tail})"
+        )
+        expected = {
+            key: [None if value != value else value for value in item] if isinstance(item, list) else item
+            for key, item in series.full().items()
+        }
+        assert found == {key: expected[key] for key in found}
