@@ -18,7 +18,7 @@ let source = null;
 let retry = 0;
 let view = null;
 let viewName = null;
-let connection = "connecting";
+let connection = "connecting"; // or live, or reconnecting
 
 function run() {
   return runs?.find((each) => each.run === selected);
@@ -53,7 +53,7 @@ function leave() {
 function open() {
   source?.close();
   clearTimeout(retry);
-  connected("connecting");
+  connected(connection === "reconnecting" ? "reconnecting" : "connecting");
   const query = new URLSearchParams();
   if (selected) query.set("run", selected);
   for (const name of (selected && shows.get(selected)) || []) query.append("show", name);

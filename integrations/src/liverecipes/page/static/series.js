@@ -48,11 +48,16 @@ export class Series {
     return this.stride === 1 ? this.low[step] : null;
   }
 
-  /** All values where there are few, else the newest: [values, whether they are all]. */
+  /** Whether every value is held: the extremes of two steps are the two. */
+  get complete() {
+    return this.stride <= 2;
+  }
+
+  /** All values, in no order, where they are held; else the newest. */
   values() {
-    if (this.stride > 2) return [this.tail.filter((value) => value !== null), false];
-    const all = this.stride === 1 ? this.low : [...this.low, ...this.high.slice(0, Math.floor(this.count / 2))];
-    return [all.filter((value) => value !== null), true];
+    let held = this.tail;
+    if (this.complete) held = this.stride === 1 ? this.low : [...this.low, ...this.high.slice(0, Math.floor(this.count / 2))];
+    return held.filter((value) => value !== null);
   }
 }
 

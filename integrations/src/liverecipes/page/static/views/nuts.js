@@ -55,7 +55,7 @@ export default function mount(root, page) {
     const before = state;
     state = full ? rest : { ...state, ...rest };
     if (full) series = new Map();
-    const touched = new Set(full ? state.shown : []);
+    const touched = new Set(full || before?.status !== state.status ? state.shown : []);
     for (const [phase, list] of [["warmup", burnt ?? []], ["draws", draws ?? []]]) {
       for (const each of list) {
         const where = key(phase, each.name, each.chain);
@@ -202,7 +202,8 @@ export default function mount(root, page) {
 
   function divergences(u, context, colours) {
     context.fillStyle = colours.alarm;
-    const size = 4 * devicePixelRatio;
+    const size = 3.5 * devicePixelRatio;
+    context.globalAlpha = 0.8;
     const bottom = u.bbox.top + u.bbox.height;
     chains().forEach((chain, k) => {
       if (isolated !== null && isolated !== k) return;
@@ -218,7 +219,7 @@ export default function mount(root, page) {
   }
 
   function bins(name) {
-    const found = lines("draws", name).map((line) => (line ? line.values()[0] : []));
+    const found = lines("draws", name).map((line) => (line ? line.values() : []));
     let [low, high] = [Infinity, -Infinity];
     for (const values of found) for (const value of values) [low, high] = [Math.min(low, value), Math.max(high, value)];
     if (low > high) return [[0, 1], ...found.map(() => [null, null])];
@@ -264,7 +265,7 @@ export default function mount(root, page) {
         : "no draws yet");
       shown.facts.classList.toggle("bad", bad);
     }
-    const complete = [...series].every(([name, each]) => !name.startsWith("draws\n") || each.values()[1]);
+    const complete = [...series].every(([name, each]) => !name.startsWith("draws\n") || each.complete);
     say(note, complete ? "all draws, a line a chain" : "the newest 500 draws of each chain");
     chainsTable(running);
   }
