@@ -217,6 +217,33 @@ def test_the_stop_button_asks_first_and_keeps_the_draws(
     assert int(kept.replace("\u2009", "")) >= draws.size
 
 
+def test_a_chain_that_lags_and_its_divergences_are_seen(
+    page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
+) -> None:
+    rng = np.random.default_rng(1)
+    with memory.publisher("odd") as publisher:
+        settings = {"num_warmup": 0, "num_samples": 1000, "num_chains": 3}
+        variables = [{"name": "x", "shape": [], "dims": None}]
+        start = {"type": "nuts.start/1", "part": "run", "seq": 0, "model": "odd", "seed": 1, "digest": ""}
+        publisher(start | {"settings": settings, "variables": variables})
+        for chain, draws in enumerate((400, 40, 400)):
+            for draw in range(draws):
+                stats = {
+                    "step_size": 0.5,
+                    "tree_depth": 3,
+                    "acceptance_rate": 0.9,
+                    "diverging": chain == 1 and draw < 7,
+                }
+                head = {"type": "nuts.draw/1", "part": f"chain-{chain}", "seq": draw, "chain": chain, "draw": draw}
+                publisher(head | {"values": {"x": float(rng.normal(chain))}, "stats": stats})
+        publisher.flush()
+        opened = tab(page.url)
+        see(opened, "chain-1", "lags by 360")
+        see(opened, "fact-divergences", "7")
+        see(opened, "traces", "not mixed yet")
+        playwright.expect(at(opened, "chain-0")).not_to_contain_text("lags")
+
+
 def test_an_update_is_on_the_screen_within_half_a_second(
     page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
 ) -> None:
@@ -354,7 +381,7 @@ def test_the_page_keeps_a_history_as_the_server_does(page: Page, tab: Callable[.
     for size in (1, 499, 600, 3, 1900, 7000):
         values = rng.normal(size=size)
         values[rng.random(size) < 0.01] = np.nan
-        first = series.count + int(rng.integers(0, 4))
+        first = max(0, series.count + int(rng.integers(-3, 4)))
         plain = [None if np.isnan(value) else value for value in values.tolist()]
         series.add(values, first)
         opened.evaluate("([values, first]) => kept.add(values, first)", [plain, first])
