@@ -240,7 +240,7 @@ def test_a_chain_that_lags_and_its_divergences_are_seen(
         opened = tab(page.url)
         see(opened, "chain-1", "lags by 360")
         see(opened, "fact-divergences", "7")
-        see(opened, "traces", "not mixed yet")
+        see(opened, "traces", "not mixed")
         playwright.expect(at(opened, "chain-0")).not_to_contain_text("lags")
 
 

@@ -261,7 +261,7 @@ export default function mount(root, page) {
       shown.root.dataset.count = String(lines("draws", name).reduce((sum, each) => sum + (each?.count ?? 0), 0));
       const bad = known?.rhat > GOOD_RHAT;
       say(shown.facts, known && known.mean !== null
-        ? `R-hat ${known.rhat === null ? "–" : known.rhat.toFixed(3)}${bad ? " ▲ not mixed yet" : ""} · ESS ${known.ess === null ? "–" : count(known.ess)} · mean ${number(known.mean)} · sd ${number(known.sd, 3)}`
+        ? `R-hat ${known.rhat === null ? "–" : known.rhat.toFixed(3)}${bad ? " ▲ not mixed" : ""} · ESS ${known.ess === null ? "–" : count(known.ess)} · mean ${number(known.mean)} · sd ${number(known.sd, 3)}`
         : "no draws yet");
       shown.facts.classList.toggle("bad", bad);
     }
