@@ -30,7 +30,7 @@ def placed(equation: Any, values: list[Any]) -> Placed | None:
         filling = equation.invars[1]
         if interior or low < 0 or high < 0 or not isinstance(filling, Literal) or filling.val != 0.0:
             return None
-        return Placed(size, tuple((low + start, part) for start, part in _pieces(values[0])))
+        return Placed(size, tuple((int(low) + start, part) for start, part in _pieces(values[0])))
     if equation.primitive.name in ("add", "add_any") and any(isinstance(value, Placed) for value in values):
         if any(atom.aval.shape != (size,) for atom in equation.invars):
             return None
