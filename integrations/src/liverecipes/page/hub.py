@@ -5,6 +5,7 @@ Everything here belongs to the server's event loop, but for `Watch`, which a thr
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections import Counter
@@ -27,6 +28,8 @@ _AFTER_FULL = 0.5
 _SETTLED = 1.2
 """Seconds after the last message when one more difference is sent, for what is computed at most once a second."""
 _LOOK = 1.0
+_log = logging.getLogger(__name__)
+
 _AGAIN = 0.5
 _BUDGET = 0.25
 """Seconds that one look at the list of runs may take."""
@@ -96,7 +99,9 @@ class Watch:
                 data = view.full(show) if data is None else data
                 mark = epoch, view.mark()
             except Exception:
-                self._show_plainly()
+                if not self._plain:
+                    _log.exception("run %s: the view %s cannot be drawn; shown plainly", self.run, view.name)
+                    self._show_plainly()
                 return None
         head = {"run": self.run, "view": view.name, "full": full}
         return Picture(event("view", head | data, cursor or ""), full, version, mark)
@@ -142,6 +147,7 @@ class Watch:
                     self._view.take(message)
                 except Exception:
                     if not self._plain:
+                        _log.exception("run %s: a message that its view cannot take; shown plainly", self.run)
                         self._show_plainly()
                         return False
             self._cursor = cursor

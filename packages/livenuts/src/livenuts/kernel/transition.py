@@ -57,10 +57,9 @@ def transition(
 ) -> tuple[State, Info, Seams]:
     """Draw the next state; `key` is a 64-bit integer that no other transition uses.
 
-    `seams` is room to work in, for trees of up to the depth it was made for: what it holds has no bearing, and making
-    it anew for each draw costs more than many a draw. A state whose log density is -inf accepts its first leaf
-    whatever it is: with step size 0 that evaluates the density at a new position, and the program needs no second copy
-    of the model.
+    `seams` is room to work in, for trees of up to the depth it was made for: what it holds has no bearing. A state
+    whose log density is -inf accepts its first leaf whatever it is: with step size 0 that evaluates the density at a
+    new position, and the program needs no second copy of the model.
     """
     dimension = state.position.shape[0]
     momentum = metric.momentum(random.normal(random.mix(key ^ random.MOMENTUM), dimension))

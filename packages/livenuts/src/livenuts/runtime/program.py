@@ -1,7 +1,7 @@
 """The compiled program of a model: a chunk of draws of one chain, or of several in turn, in one call.
 
-A call costs what a tiny model takes for twenty draws, so such a model's chains share calls; and whatever crosses it is
-packed into few arrays. Whether the loop becomes one native function follows from the traced program alone: see
+A call costs what a tiny model takes for dozens of draws, so such a model's chains share calls; and whatever crosses it
+is packed into few arrays. Whether the loop becomes one native function follows from the traced program alone: see
 `is_native`.
 """
 
