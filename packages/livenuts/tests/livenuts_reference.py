@@ -32,6 +32,14 @@ def random_uniform(key: int, counter: int) -> float:
     return (random_bits(key, counter) >> 12) * 2.0**-52 + 2.0**-53
 
 
+def random_normal(key: int, dimension: int) -> np.ndarray:
+    """Box and Muller's: radii from the first half of the uniforms, turns from the second."""
+    half = (dimension + 1) // 2
+    u = np.array([random_uniform(key, counter) for counter in range(1, 2 * half + 1)])
+    radius, angle = np.sqrt(-2.0 * np.log(u[:half])), 2.0 * np.pi * u[half:]
+    return np.concatenate([radius * np.sin(angle), radius * np.cos(angle)])[:dimension]
+
+
 def direction_key(key: int) -> int:
     return splitmix_finalizer(key ^ DIRECTION)
 

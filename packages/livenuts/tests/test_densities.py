@@ -64,11 +64,11 @@ def numpyros(made: Any, value: Any) -> Any:
     return made.log_prob(value)
 
 
-def compare(make: Any, value: Any, a: Any, b: Any, v: Any) -> None:
+def compare(make: Any, value: Any, a: Any, b: Any, v: Any, *, observed: bool = False) -> None:
     """Value and all gradients to 1e-12 of the largest of their terms."""
 
     def ours(a: Any, b: Any, v: Any) -> Any:
-        return sum_log_prob(make(a, b), value(v))
+        return sum_log_prob(make(a, b), value(v), observed)
 
     def theirs(a: Any, b: Any, v: Any) -> Any:
         return jnp.sum(numpyros(make(a, b), value(v)))
@@ -130,6 +130,29 @@ def test_a_wrong_constant_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
             patch.setattr(module, name, wrong)
             with pytest.raises(AssertionError):
                 test_sums_are_those_of_numpyro(case)
+
+
+SHARED = [((), ()), ((3, 1), ()), ((), (3, 1)), ((3, 1), (3, 1)), ((3, 1), (10,)), ((1, 10), (1, 10)), ((3, 10), (1,))]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "BinomialLogits, many"])
+def test_sums_over_data_that_share_parameters_are_those_of_numpyro(case: str) -> None:
+    """Data (3, 10), or of fewer axes, of which rows, columns or all share their parameters."""
+    make, value = CASES[case]
+    generator = np.random.default_rng(4)
+    with x64(), numpyro.validation_enabled(False):
+        for a, b in SHARED:
+            for shape in ((3, 10), (10,), (1, 10), (3, 1), ()):
+                draws = (generator.normal(0.0, 1.0, shape) for shape in (a, b, shape))
+                compare(make, value, *draws, observed=True)
+
+
+def test_data_far_from_zero_lose_nothing() -> None:
+    """The mean and the squares about it, not sums of squares: those of 1e8 + N(0, 1) have no correct digit."""
+    y = 1e8 + np.random.default_rng(5).normal(size=1000)
+    with x64():
+        got = sum_log_prob(nd.Normal(1e8 + 0.3, 1.2), y, observed=True)
+    assert float(got) == pytest.approx(stats.norm(1e8 + 0.3, 1.2).logpdf(y).sum(), rel=1e-10)
 
 
 def test_expanded_independent_masked_and_scaled() -> None:

@@ -21,7 +21,7 @@ from livenuts.compiler.native import compile_native, compile_usual
 from livenuts.compiler.x64 import x64
 from livenuts.kernel import random, transition, tree
 from livenuts.kernel.metric import Diagonal, Metric, low_rank
-from livenuts.kernel.tree import State, no_seams
+from livenuts.kernel.tree import State, make_room
 from scipy import stats
 
 CHAINS, STEPS, LONG = 256, 1500, 30_000
@@ -98,7 +98,7 @@ def p_values(
                     own,
                     step_size,
                     jnp.int64(6),
-                    no_seams(6, 2),
+                    make_room(6, 2),
                 )
                 mu, s = state.position
                 moments = jnp.stack([function(mu, s, (y - mu) * jnp.exp(-s)) for function in functions])

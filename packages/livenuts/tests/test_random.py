@@ -9,7 +9,7 @@ from livenuts.compiler.x64 import x64
 from livenuts.kernel import random
 from livenuts.runtime.settings import chain_key
 from livenuts_checks import P, chi_square, p_value
-from livenuts_reference import MASK, random_bits, random_uniform, splitmix_finalizer
+from livenuts_reference import MASK, random_bits, random_normal, random_uniform, splitmix_finalizer
 from scipy import stats
 
 N = 1_000_000
@@ -111,11 +111,31 @@ def test_normals_are_normal_to_the_tails() -> None:
     assert stats.kstest(1.02 * z, "norm").pvalue < P  # poison
 
 
-def test_inversion_is_accurate() -> None:
-    """The inverse error function against scipy's, from the smallest uniform to the largest."""
-    key = 5
-    u = np.array([random_uniform(key, counter) for counter in range(1, 2001)])
-    np.testing.assert_allclose(random.normal(jnp.uint64(key), 2000), stats.norm.ppf(u), rtol=1e-9, atol=1e-12)
+@pytest.mark.parametrize("dimension", [1, 2, 7, 2000])
+def test_normals_are_those_of_box_and_muller(dimension: int) -> None:
+    key, expected = 5, random_normal(5, dimension)
+    np.testing.assert_allclose(random.normal(jnp.uint64(key), dimension), expected, rtol=1e-13, atol=1e-14)
+
+
+def test_logarithm_and_sine_are_right_to_rounding() -> None:
+    """Against NumPy's, over the whole range of uniforms and of turns, and at the folds."""
+    u = np.concatenate([2.0 ** -np.arange(1.0, 54.0), 1.0 - 2.0 ** -np.arange(2.0, 54.0), uniforms(9, 100_000)])
+    near_root = np.sqrt(0.5) * (1.0 + np.arange(-5, 6) * 2.0**-52)
+    for x in (u, near_root, u * 1e300, u * 1e-290):
+        np.testing.assert_allclose(random._log(jnp.asarray(x)), np.log(x), rtol=4e-16, atol=1e-17)
+    turns = np.concatenate([u, u + 0.25, np.arange(0.0, 1.25, 0.125)])
+    np.testing.assert_allclose(random._sine(jnp.asarray(turns)), np.sin(2.0 * np.pi * turns), rtol=0.0, atol=1e-15)
+
+
+def test_the_two_of_a_pair_have_nothing_in_common() -> None:
+    """Correlations of a million pairs, of their squares too, within 5.4 / sqrt(n): false-alarm rate 7e-8 each."""
+    first, second = np.asarray(random.normal(jnp.uint64(11), 2 * N)).reshape(2, N)
+    for one, other in ((first, second), (first**2, second**2), (first, second**2), (np.abs(first), np.abs(second))):
+        assert abs(np.corrcoef(one, other)[0, 1]) < 5.4 / np.sqrt(N)
+    cells = np.floor((np.arctan2(first, second) / (2 * np.pi) + 0.5) * 64).clip(0, 63).astype(int)
+    assert p_value(*chi_square(np.bincount(cells, minlength=64).astype(float), np.full(64, 1 / 64))) > P
+    shared = 0.01 * first + second  # poison
+    assert abs(np.corrcoef(first, shared)[0, 1]) > 5.4 / np.sqrt(N)
 
 
 def test_every_input_bit_moves_half_of_the_output() -> None:

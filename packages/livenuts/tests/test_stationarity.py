@@ -11,9 +11,9 @@ from livenuts.compiler.native import compile_native
 from livenuts.compiler.x64 import x64
 from livenuts.kernel import random, transition
 from livenuts.kernel.metric import Diagonal
-from livenuts.kernel.tree import State, no_seams
+from livenuts.kernel.tree import State, make_room
 from livenuts_checks import Z
-from livenuts_reference import MASK, MOMENTUM, RecursiveNUTS, random_uniform, splitmix_finalizer
+from livenuts_reference import MASK, MOMENTUM, RecursiveNUTS, random_normal, splitmix_finalizer
 from scipy.stats import norm
 
 COUNT = 300_000
@@ -57,7 +57,7 @@ def after_transitions(step_size: float, repeats: int, metric: type[Diagonal] = D
                     random.at(key, row * repeats + number),
                     step_size,
                     jnp.int64(10),
-                    no_seams(10, 2),
+                    make_room(10, 2),
                 )[0]
 
             position = starts[row]
@@ -111,15 +111,14 @@ def merge_invalid(*arguments: Any) -> Any:
 
 def always_right(*arguments: Any) -> Any:
     """Poison: a half that belongs on the left is built forward in time from the left end."""
-    *before, _, depth, key, seams = arguments
-    return _build_subtree(*before, jnp.float64(1.0), depth, key, seams)
+    *before, _, depth, key, room = arguments
+    return _build_subtree(*before, jnp.float64(1.0), depth, key, room)
 
 
 def endpoint_gradient(*arguments: Any) -> Any:
     """Poison: the drawn position keeps the gradient of the trajectory's end (variance 1.5 once)."""
     new = _build_subtree(*arguments)
-    state = new.candidate.state._replace(gradient=new.end.gradient)
-    return new._replace(candidate=new.candidate._replace(state=state))
+    return new._replace(room=new.room._replace(gradient=new.room.gradient.at[-2].set(new.end.gradient)))
 
 
 @pytest.mark.parametrize("poison", [merge_invalid, always_right, endpoint_gradient])
@@ -139,7 +138,7 @@ def test_louder_momenta_show() -> None:
 
 def reference_momentum(key: int, dimension: int) -> np.ndarray:
     own = splitmix_finalizer((key ^ MOMENTUM) & MASK)
-    return norm.ppf([random_uniform(own, counter) for counter in range(1, dimension + 1)])
+    return random_normal(own, dimension)
 
 
 def test_duplicate_rate_is_that_of_the_exact_law() -> None:
@@ -159,7 +158,7 @@ def test_duplicate_rate_is_that_of_the_exact_law() -> None:
             key,
             step_size,
             jnp.int64(10),
-            no_seams(10, 1),
+            make_room(10, 1),
         )[1]
 
     info = jax.jit(lambda starts, keys: jax.lax.map(lambda pair: one(*pair), (starts, keys)))(starts, keys)

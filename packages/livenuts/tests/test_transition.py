@@ -69,9 +69,9 @@ def compiled(target: Callable[..., Any]) -> Callable[..., Any]:
         evaluate = jax.value_and_grad(lambda x: target(jnp, a, x))
         log_density, gradient = evaluate(position)
         state = State(position, gradient, log_density)
-        seams = tree.no_seams(DEPTH_LIMIT, 3)
+        room = tree.make_room(DEPTH_LIMIT, 3)
         metric = Diagonal(inverse_mass)
-        return transition.trajectory(evaluate, metric, state, momentum, key, step_size, depth, seams)[:2]
+        return transition.trajectory(evaluate, metric, state, momentum, key, step_size, depth, room)[:2]
 
     return jax.jit(call)
 
@@ -156,21 +156,20 @@ def merge_invalid(*arguments: Any) -> Any:
 
 def always_right(*arguments: Any) -> Any:
     """The new half goes forward in time whatever side it is on."""
-    *before, _, depth, key, seams = arguments
-    return _build_subtree(*before, jnp.float64(1.0), depth, key, seams)
+    *before, _, depth, key, room = arguments
+    return _build_subtree(*before, jnp.float64(1.0), depth, key, room)
 
 
 def endpoint_gradient(*arguments: Any) -> Any:
     """The gradient of the trajectory's end is carried on with the drawn position."""
     new = _build_subtree(*arguments)
-    state = new.candidate.state._replace(gradient=new.end.gradient)
-    return new._replace(candidate=new.candidate._replace(state=state))
+    return new._replace(room=new.room._replace(gradient=new.room.gradient.at[-2].set(new.end.gradient)))
 
 
 def reused_uniforms(*arguments: Any) -> Any:
     """Every doubling uses the leaf uniforms of the first."""
-    *before, depth, key, seams = arguments
-    return _build_subtree(*before, depth, key - (jnp.uint64(1) << depth.astype(jnp.uint64)) * random.GOLDEN, seams)
+    *before, depth, key, room = arguments
+    return _build_subtree(*before, depth, key - (jnp.uint64(1) << depth.astype(jnp.uint64)) * random.GOLDEN, room)
 
 
 def unchecked_subtrees(*arguments: Any) -> Any:

@@ -111,8 +111,8 @@ def _trajectory(target: Any, inverse_mass: Any, position: Any, momentum: Any, ke
 
     value, gradient = here(position)
     state = State(position, gradient, value)
-    seams = tree.no_seams(DEPTH_LIMIT, position.shape[0])
-    return transition.trajectory(here, Diagonal(inverse_mass), state, momentum, key, step, depth, seams)[:2]
+    room = tree.make_room(DEPTH_LIMIT, position.shape[0])
+    return transition.trajectory(here, Diagonal(inverse_mass), state, momentum, key, step, depth, room)[:2]
 
 
 _compiled = functools.cache(lambda poison: jax.jit(lambda *arguments: _trajectory(*arguments)))
@@ -335,15 +335,14 @@ def merge_invalid(*arguments: Any) -> Any:
 
 def always_right(*arguments: Any) -> Any:
     """The new half goes forward in time whatever side it is on."""
-    *before, _, depth, key, seams = arguments
-    return _build_subtree(*before, jnp.float64(1.0), depth, key, seams)
+    *before, _, depth, key, room = arguments
+    return _build_subtree(*before, jnp.float64(1.0), depth, key, room)
 
 
 def endpoint_gradient(*arguments: Any) -> Any:
     """The gradient of the trajectory's end is carried on with the drawn position."""
     new = _build_subtree(*arguments)
-    state = new.candidate.state._replace(gradient=new.end.gradient)
-    return new._replace(candidate=new.candidate._replace(state=state))
+    return new._replace(room=new.room._replace(gradient=new.room.gradient.at[-2].set(new.end.gradient)))
 
 
 def unbounded_acceptance(*arguments: Any) -> Any:

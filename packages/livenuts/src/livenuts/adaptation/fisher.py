@@ -37,16 +37,21 @@ def from_gradient(gradient: np.ndarray) -> Estimate:
     return Estimate(scale, np.empty((0, gradient.shape[0])), np.empty(0))
 
 
-def estimate(draws: np.ndarray, gradients: np.ndarray, most: int, cutoff: float, fallback: np.ndarray) -> Estimate:
-    """The metric from draws and gradients (n, dimension), with at most `most` directions.
+def centered(rows: np.ndarray) -> np.ndarray:
+    """Rows (n, dimension) less their mean: what the functions below take."""
+    apart: np.ndarray = rows - rows.sum(0) / len(rows)
+    return apart
+
+
+def estimate(x: np.ndarray, g: np.ndarray, most: int, cutoff: float, fallback: np.ndarray) -> Estimate:
+    """The metric from centered draws and gradients (n, dimension), with at most `most` directions.
 
     A direction counts when its variance after scaling is above `cutoff` or below 1 / `cutoff`. Scales that the draws
     do not determine are taken from `fallback` (dimension,).
     """
-    num_draws, dimension = draws.shape
-    x, g = _centered(draws), _centered(gradients)
+    num_draws, dimension = x.shape
     with np.errstate(all="ignore"):
-        inverse_mass = np.sqrt((x * x).sum(0) / (g * g).sum(0))
+        inverse_mass = np.sqrt(_squares(x) / _squares(g))
     known = np.isfinite(inverse_mass) & (inverse_mass > 0.0)
     scale = np.sqrt(np.where(known, inverse_mass.clip(_SMALLEST, _LARGEST), fallback**2))
     if most == 0 or num_draws < 2:
@@ -64,22 +69,23 @@ def estimate(draws: np.ndarray, gradients: np.ndarray, most: int, cutoff: float,
     return Estimate(scale, np.ascontiguousarray(vectors.T), variances[order])
 
 
-def misfit(draws: np.ndarray, gradients: np.ndarray, metric: Estimate) -> float:
-    """The Fisher divergence from these draws to the metric's normal, a dimension: 0 for a perfect fit.
+def misfit(x: np.ndarray, g: np.ndarray, metric: Estimate) -> float:
+    """The Fisher divergence from centered draws to the metric's normal, a dimension: 0 for a perfect fit.
 
     Inverse masses that are all wrong by a factor exp(+-d) have a misfit of 2 (cosh d - 1), nearly d^2.
     """
-    x, g = _centered(draws) / metric.scale, _centered(gradients) * metric.scale
-    total = (x * x).sum() + (g * g).sum()
+    squared = metric.scale**2
+    total = (_squares(x) / squared).sum() + (_squares(g) * squared).sum()
     if metric.variances.size:
-        along_x, along_g = x @ metric.directions.T, g @ metric.directions.T
+        along_x, along_g = (x / metric.scale) @ metric.directions.T, (g * metric.scale) @ metric.directions.T
         total += ((1.0 / metric.variances - 1.0) * along_x**2 + (metric.variances - 1.0) * along_g**2).sum()
-    return float(total / draws.size - 2.0)
+    return float(total / x.size - 2.0)
 
 
-def _centered(rows: np.ndarray) -> np.ndarray:
-    centered: np.ndarray = rows - rows.sum(0) / len(rows)
-    return centered
+def _squares(rows: np.ndarray) -> np.ndarray:
+    """The sum of each column's squares."""
+    squares: np.ndarray = np.einsum("ij,ij->j", rows, rows)
+    return squares
 
 
 def _covariance(rows: np.ndarray, weight: float) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from livenuts.adaptation.dual_averaging import settled
-from livenuts.adaptation.fisher import Estimate, estimate, from_gradient, misfit
+from livenuts.adaptation.fisher import Estimate, centered, estimate, from_gradient, misfit
 from livenuts.adaptation.one_thread import one_thread
 
 LESSONS = (12, 30, 60, 100, 150, 225, 340, 510, 765)
@@ -128,28 +128,37 @@ class Warmup:
             return Lesson(None, False, self._settle(stretches))
         while sum(len(part[0].draws) for part in self._window[1:]) * 2 >= due:
             del self._window[0]
-        draws, gradients = self._pooled("draws"), self._pooled("gradients")
+        draws, gradients = self._pooled()
         if len(draws) < 2:
             return Lesson(None, False, None)
-        self._judge(due, stretches)
-        new = self._estimate(draws, gradients)
-        if self._early_stop and self._trial is None and self._is_good(due, new, draws, gradients):
+        self._judge(stretches)
+        x, g = centered(draws), centered(gradients)
+        new = self._estimate(x, g)
+        if self._early_stop and self._trial is None and self._is_good(due, new, x, g):
             return Lesson(None, False, self._settle(stretches))
-        if self._warm and self._is_still_good(draws, gradients):
+        if self._begin_trial(due):
+            new = self._estimate(x, g)
+        if self._warm and self._is_still_good(x, g):
             return Lesson(None, False, None)
         first, self._warm = self._taken == 1 and not self._warm, False
         self._current = new
         return Lesson(new, first, None)
 
-    def _judge(self, due: int, stretches: list[Stretch]) -> None:
-        """Begin, go on with, or end the trial of directions."""
+    def _begin_trial(self, due: int) -> bool:
+        """Whether directions are on trial from now on."""
+        time_for_it = due in _TRIALS and self._taken + 1 < len(self._lessons) - 1
+        if self._trial is not None or self._with_directions or not time_for_it:
+            return False
+        self._trial, self._with_directions = [], True
+        return True
+
+    def _judge(self, stretches: list[Stretch]) -> None:
+        """Go on with the trial of directions, or end it."""
+        if self._trial is None:
+            return
         columns = zip(*((one.num_steps, one.diverging) for one in stretches), strict=True)
         cost = [float(np.concatenate(parts).mean()) for parts in columns]
-        if self._trial is None:
-            enough = self._taken + 1 < len(self._lessons) - 1
-            if not self._with_directions and due in _TRIALS and enough:
-                self._trial, self._with_directions = [], True
-        elif not self._trial:
+        if not self._trial:
             self._trial, self._with_directions = cost, False
         else:
             (steps, divergences), (steps_without, divergences_without) = self._trial, cost
@@ -176,22 +185,26 @@ class Warmup:
         self._current = None if state["current"] is None else Estimate(*state["current"])
         self._window = [[Stretch(*stretch) for stretch in part] for part in state["window"]]
 
-    def _pooled(self, field: str) -> np.ndarray:
-        parts = [getattr(one, field)[one.usable] for part in self._window for one in part]
-        return np.concatenate(parts)
+    def _pooled(self) -> tuple[np.ndarray, np.ndarray]:
+        """Draws and gradients of the window."""
+        stretches = [one for part in self._window for one in part]
+        usable = np.concatenate([one.usable for one in stretches])
+        draws = np.concatenate([one.draws for one in stretches])
+        gradients = np.concatenate([one.gradients for one in stretches])
+        return (draws, gradients) if usable.all() else (draws[usable], gradients[usable])
 
-    def _estimate(self, draws: np.ndarray, gradients: np.ndarray) -> Estimate:
-        fallback = np.ones(draws.shape[1]) if self._current is None else self._current.scale
-        most = self._most if self._with_directions and len(draws) >= _FEWEST_FOR_DIRECTIONS else 0
-        return estimate(draws, gradients, most, self._cutoff, fallback)
+    def _estimate(self, x: np.ndarray, g: np.ndarray) -> Estimate:
+        fallback = np.ones(x.shape[1]) if self._current is None else self._current.scale
+        most = self._most if self._with_directions and len(x) >= _FEWEST_FOR_DIRECTIONS else 0
+        return estimate(x, g, most, self._cutoff, fallback)
 
-    def _is_good(self, due: int, new: Estimate, draws: np.ndarray, gradients: np.ndarray) -> bool:
+    def _is_good(self, due: int, new: Estimate, x: np.ndarray, g: np.ndarray) -> bool:
         if self._current is None or (due < _FEWEST and not self._warm):
             return False
         if self._warm:
-            fits = self._is_still_good(draws, gradients)
+            fits = self._is_still_good(x, g)
         else:
-            fits = misfit(draws, gradients, self._current) - misfit(draws, gradients, new) < _GOOD_MISFIT
+            fits = misfit(x, g, self._current) - misfit(x, g, new) < _GOOD_MISFIT
         return fits and self._is_stationary()
 
     def _is_stationary(self) -> bool:
@@ -200,19 +213,12 @@ class Warmup:
         pieces = 2 if self._warm else max(2, math.ceil(_FEWEST_PIECES / len(window[0])))
         return _split_rhat(window, pieces) < _GOOD_RHAT
 
-    def _is_still_good(self, draws: np.ndarray, gradients: np.ndarray) -> bool:
+    def _is_still_good(self, x: np.ndarray, g: np.ndarray) -> bool:
         """Whether the metric in use fits as well as one learned from the other half of the draws."""
         assert self._current is not None
-        halves = (slice(0, None, 2), slice(1, None, 2))
-        others = [
-            misfit(
-                draws[seen],
-                gradients[seen],
-                self._estimate(draws[own], gradients[own]),
-            )
-            for own, seen in (halves, halves[::-1])
-        ]
-        return misfit(draws, gradients, self._current) < float(np.mean(others)) + _GOOD_MISFIT
+        halves = [(centered(x[first::2]), centered(g[first::2])) for first in (0, 1)]
+        others = [misfit(*seen, self._estimate(*own)) for own, seen in (halves, halves[::-1])]
+        return misfit(x, g, self._current) < float(np.mean(others)) + _GOOD_MISFIT
 
     def _settle(self, stretches: list[Stretch]) -> float:
         return settled(

@@ -1,7 +1,8 @@
 """Summed log densities: a table of families whose sum is cheaper than the sum of its terms.
 
-A family of the table is scored by its own form: logarithms of products for sums of logarithms, parameters that all
-observations share touched once. Any other family is scored by NumPyro. Both give the same numbers to rounding.
+A family of the table is scored by its own form: logarithms of products for sums of logarithms, parameters that
+observations share touched once (of data, what is summed over those observations is then computed once a data set).
+Any other family is scored by NumPyro. Both give the same numbers to rounding.
 """
 
 import math
@@ -28,12 +29,12 @@ _FEW = 16
 _KEPT = 64
 
 
-def sum_log_prob(distribution: Any, value: Any) -> Any:
-    """The sum of `distribution.log_prob(value)`."""
+def sum_log_prob(distribution: Any, value: Any, observed: bool = False) -> Any:
+    """The sum of `distribution.log_prob(value)`, the value being data if `observed`."""
     base = distribution
     while type(base) in (ExpandedDistribution, Independent):
         base = base.base_dist
-    form = FORMS.get(type(base))
+    form = (OF_DATA if observed else FORMS).get(type(base))
     if form is None:
         return jnp.sum(distribution.log_prob(value))
     shape = jnp.broadcast_shapes(tuple(distribution.batch_shape) + tuple(distribution.event_shape), jnp.shape(value))
@@ -56,6 +57,21 @@ def _total_log1p(x: Any, shape: Shape) -> Any:
     x = jnp.asarray(x, jnp.float64)
     total = jnp.sum(jnp.log1p(x)) if x.size < _FEW else sum_log1p(x)
     return total * (math.prod(shape) / x.size)
+
+
+def _shared(shape: Shape, *parameters: Any) -> tuple[tuple[int, ...], Shape]:
+    """The axes of a shape along which no parameter varies, and the shape with length one along them."""
+    varying = jnp.broadcast_shapes((1,) * len(shape), *(jnp.shape(parameter) for parameter in parameters))
+    axes = tuple(axis for axis in range(len(shape)) if varying[axis] == 1)
+    return axes, tuple(1 if axis in axes else length for axis, length in enumerate(shape))
+
+
+def _pooled(x: Any, shape: Shape, axes: tuple[int, ...]) -> Any:
+    """The sum over some axes of a shape that x broadcasts to; they keep length one."""
+    x = jnp.reshape(jnp.asarray(x, jnp.float64), (1,) * (len(shape) - jnp.ndim(x)) + jnp.shape(x))
+    repeats = math.prod(shape[axis] // x.shape[axis] for axis in axes)
+    total = jnp.sum(x, axis=axes, keepdims=True)
+    return total if repeats == 1 else total * repeats
 
 
 def _times(weight: Any, total: Callable[[Any], Any], plain: Callable[[Any], Any], x: Any, shape: Shape) -> Any:
@@ -84,6 +100,25 @@ def _normal_form(d: Any, value: Any, shape: Shape) -> Any:
     return _normal(d.loc, d.scale, value, shape)
 
 
+def _normal_data(loc: Any, scale: Any, value: Any, shape: Shape) -> Any:
+    """The same of data, from the mean and the sum of squares about it where loc and scale are shared."""
+    axes, groups = _shared(shape, loc, scale)
+    count = math.prod(shape) // max(1, math.prod(groups))
+    if count < 2:
+        return _normal(loc, scale, value, shape)
+    mean = _pooled(value, shape, axes) / count
+    apart = value - mean
+    rest, squares = _pooled(apart, shape, axes), _pooled(apart**2, shape, axes)  # the mean was rounded: some rest
+    precision = 1.0 / jnp.asarray(scale, jnp.float64)
+    z = (mean - loc) * precision
+    total = count * _total(z * z, groups) + _total((2.0 * rest * z + squares * precision) * precision, groups)
+    return -0.5 * total - _total_log(scale, shape) - math.prod(shape) * _HALF_LOG_2_PI
+
+
+def _normal_data_form(d: Any, value: Any, shape: Shape) -> Any:
+    return _normal_data(d.loc, d.scale, value, shape)
+
+
 def _half_normal(d: Any, value: Any, shape: Shape) -> Any:
     return _normal(0.0, d.scale, value, shape) + math.prod(shape) * _LOG_2
 
@@ -91,6 +126,11 @@ def _half_normal(d: Any, value: Any, shape: Shape) -> Any:
 def _log_normal(d: Any, value: Any, shape: Shape) -> Any:
     log = jnp.log(value)
     return _normal(d.loc, d.scale, log, shape) - _total(log, shape)
+
+
+def _log_normal_data(d: Any, value: Any, shape: Shape) -> Any:
+    log = jnp.log(value)
+    return _normal_data(d.loc, d.scale, log, shape) - _total(log, shape)
 
 
 def _random_walk(d: Any, value: Any, shape: Shape) -> Any:
@@ -153,14 +193,18 @@ def _gamma(d: Any, value: Any, shape: Shape) -> Any:
 
 def _bernoulli_logits(d: Any, value: Any, shape: Shape) -> Any:
     logits = jnp.asarray(d.logits, jnp.float64)
-    slope = value - (logits > 0.0)
+    axes, groups = _shared(shape, logits)
+    count = math.prod(shape) // max(1, math.prod(groups))
+    slope = _pooled(value, shape, axes) - count * (logits > 0.0)
     linear = jnp.where(slope == 0.0, 0.0, slope * logits)  # nothing, not NaN, where logits are infinite and right
-    return _total(linear, shape) - sum_log1p_exp(logits) * (math.prod(shape) / logits.size)
+    return _total(linear, groups) - sum_log1p_exp(logits) * (math.prod(shape) / logits.size)
 
 
 def _bernoulli_probs(d: Any, value: Any, shape: Shape) -> Any:
     probs = clamp_probs(d.probs)
-    return _total(value * jnp.log(probs) + (1.0 - value) * jnp.log1p(-probs), shape)
+    axes, groups = _shared(shape, probs)
+    ones, zeros = _pooled(value, shape, axes), _pooled(1.0 - value, shape, axes)
+    return _total(ones * jnp.log(probs) + zeros * jnp.log1p(-probs), groups)
 
 
 def _binomial_logits(d: Any, value: Any, shape: Shape) -> Any:
@@ -179,8 +223,10 @@ def _binomial_logits(d: Any, value: Any, shape: Shape) -> Any:
 
 def _poisson(d: Any, value: Any, shape: Shape) -> Any:
     rate = jnp.asarray(d.rate, jnp.float64)
-    logs = jnp.where(value == 0.0, 0.0, value * jnp.log(rate))
-    return _total(logs, shape) - _total(log_gamma(value + 1.0), shape) - _total(rate, shape)
+    axes, groups = _shared(shape, rate)
+    events = _pooled(value, shape, axes)
+    logs = jnp.where(events == 0.0, 0.0, events * jnp.log(rate))
+    return _total(logs, groups) - _total(log_gamma(value + 1.0), shape) - _total(rate, shape)
 
 
 def _gamma_poisson(d: Any, value: Any, shape: Shape) -> Any:
@@ -224,3 +270,6 @@ FORMS: dict[type, Callable[[Any, Any, Shape], Any]] = {
     conjugate.NegativeBinomial2: _gamma_poisson,
 }
 """A form takes a distribution, a value and the shape of all terms, which parameters and value broadcast to."""
+
+OF_DATA = {**FORMS, nd.Normal: _normal_data_form, nd.LogNormal: _log_normal_data}
+"""The same for data, whose sums need not be cheap."""

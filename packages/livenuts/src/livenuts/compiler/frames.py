@@ -204,7 +204,7 @@ def observed_log_prob(distribution: Any, value: Any, scale: Any = None) -> Any:
     """
     bounded = not _is_masked(distribution) and _is_traced(distribution.support)
     if not bounded and (scale is None or jnp.ndim(scale) == 0):
-        total = sum_log_prob(distribution, value)
+        total = sum_log_prob(distribution, value, observed=True)
         return total if scale is None else scale * total
     terms = distribution.log_prob(value)
     if bounded:

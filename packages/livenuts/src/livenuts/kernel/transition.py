@@ -15,7 +15,7 @@ from jax import lax
 from livenuts.kernel import random
 from livenuts.kernel.integrator import LogDensityAndGradient, PhasePoint, energy
 from livenuts.kernel.metric import Metric
-from livenuts.kernel.tree import Candidate, Seams, State, Subtree, build_subtree, is_turning, select
+from livenuts.kernel.tree import Candidate, Room, State, Subtree, build_subtree, is_turning, row_of, select, set_row
 
 
 class Info(NamedTuple):
@@ -35,9 +35,11 @@ class Info(NamedTuple):
 class _Trajectory(NamedTuple):
     """What the doublings so far have made."""
 
-    left: PhasePoint
-    right: PhasePoint
+    ends: PhasePoint
+    """The left one and the right one; each array has shape (2, dimension)."""
+    state: State
     candidate: Candidate
+    """Of `state`."""
     weight: jax.Array
     depth: jax.Array
     num_steps: jax.Array
@@ -53,17 +55,17 @@ def transition(
     key: jax.Array,
     step_size: jax.Array,
     max_depth: jax.Array,
-    seams: Seams,
-) -> tuple[State, Info, Seams]:
+    room: Room,
+) -> tuple[State, Info, Room]:
     """Draw the next state; `key` is a 64-bit integer that no other transition uses.
 
-    `seams` is room to work in, for trees of up to the depth it was made for: what it holds has no bearing. A state
+    `room` is memory to work in, for trees of up to the depth it was made for: what it holds has no bearing. A state
     whose log density is -inf accepts its first leaf whatever it is: with step size 0 that evaluates the density at a
     new position, and the program needs no second copy of the model.
     """
     dimension = state.position.shape[0]
     momentum = metric.momentum(random.normal(random.mix(key ^ random.MOMENTUM), dimension))
-    return trajectory(log_density_and_gradient, metric, state, momentum, key, step_size, max_depth, seams)
+    return trajectory(log_density_and_gradient, metric, state, momentum, key, step_size, max_depth, room)
 
 
 def trajectory(
@@ -74,36 +76,36 @@ def trajectory(
     key: jax.Array,
     step_size: jax.Array,
     max_depth: jax.Array,
-    seams: Seams,
-) -> tuple[State, Info, Seams]:
+    room: Room,
+) -> tuple[State, Info, Room]:
     """The transition given its momentum."""
     initial_energy = energy(metric, momentum, state.log_density)
     direction_key = random.mix(key ^ random.DIRECTION)
 
-    def unfinished(carry: tuple[_Trajectory, Seams]) -> jax.Array:
+    def unfinished(carry: tuple[_Trajectory, Room]) -> jax.Array:
         return carry[0].growing & (carry[0].depth < max_depth)
 
-    def double(carry: tuple[_Trajectory, Seams]) -> tuple[_Trajectory, Seams]:
-        tree, seams = carry
-        forward, direction, near = side(tree, direction_key)
+    def double(carry: tuple[_Trajectory, Room]) -> tuple[_Trajectory, Room]:
+        tree, room = carry
+        end, direction, near = side(tree, direction_key)
         # The new half starts at the trajectory's end: its candidates count their steps from there.
-        offset = steps_to_end(direction_key, tree.depth, forward)
+        offset = steps_to_end(direction_key, tree.depth, end)
         new = build_subtree(
             log_density_and_gradient,
             metric,
             near,
-            tree.candidate._replace(offset=offset),
+            offset,
             initial_energy,
             step_size,
             direction,
             tree.depth,
             key,
-            seams,
+            room,
         )
-        return join(tree, new, direction_key), new.seams
+        return join(tree, new, direction_key), new.room
 
-    tree, seams = lax.while_loop(unfinished, double, (alone(state, momentum, initial_energy), seams))
-    return tree.candidate.state, describe(tree), seams
+    tree, room = lax.while_loop(unfinished, double, (alone(state, momentum, initial_energy), room))
+    return tree.state, describe(tree), room
 
 
 def alone(state: State, momentum: jax.Array, initial_energy: jax.Array) -> _Trajectory:
@@ -111,9 +113,9 @@ def alone(state: State, momentum: jax.Array, initial_energy: jax.Array) -> _Traj
     start = PhasePoint(state.position, momentum, state.gradient)
     zero = jnp.int64(0)
     return _Trajectory(
-        left=start,
-        right=start,
-        candidate=Candidate(state, initial_energy, zero),
+        ends=PhasePoint(*(jnp.stack([array, array]) for array in start)),
+        state=state,
+        candidate=Candidate(state.log_density, initial_energy, zero),
         weight=jnp.float64(1.0),
         depth=zero,
         num_steps=zero,
@@ -124,23 +126,29 @@ def alone(state: State, momentum: jax.Array, initial_energy: jax.Array) -> _Traj
 
 
 def side(tree: _Trajectory, direction_key: jax.Array) -> tuple[jax.Array, jax.Array, PhasePoint]:
-    """Whether the next doubling goes forward in time, the sign of that, and the end that it leaves from."""
-    forward = ((direction_key >> tree.depth.astype(jnp.uint64)) & 1) == 1
-    return forward, jnp.where(forward, 1.0, -1.0), select(forward, tree.right, tree.left)
+    """Which end the next doubling leaves from, 0 or 1, the sign of time on that side, and the end itself."""
+    end = ((direction_key >> tree.depth.astype(jnp.uint64)) & 1).astype(jnp.int64)
+    return end, (2 * end - 1).astype(jnp.float64), _end(tree, end)
+
+
+def _end(tree: _Trajectory, end: jax.Array) -> PhasePoint:
+    return PhasePoint(*(row_of(rows, end) for rows in tree.ends))
 
 
 def join(tree: _Trajectory, new: Subtree, direction_key: jax.Array) -> _Trajectory:
     """The trajectory after a doubling that made `new`."""
-    forward, direction, near = side(tree, direction_key)
-    far = select(forward, tree.left, tree.right)
+    end, direction, near = side(tree, direction_key)
+    far = _end(tree, 1 - end)
     # Biased progressive sampling: the newer, farther half is favoured.
     take = new.complete & (random.uniform(direction_key, tree.depth + 1) * tree.weight < new.weight)
-    first = (new.seams.first_position[0], new.seams.first_momentum[0])
-    start, seam, end = far[:2], near[:2], new.end[:2]
-    turning = is_turning(start, end, direction) | is_turning(start, first, direction) | is_turning(seam, end, direction)
+    first = (new.room.position[0], new.room.momentum[0])
+    start, seam, newest = far[:2], near[:2], new.end[:2]
+    turning = (
+        is_turning(start, newest, direction) | is_turning(start, first, direction) | is_turning(seam, newest, direction)
+    )
     return _Trajectory(
-        left=select(forward, tree.left, new.end),
-        right=select(forward, new.end, tree.right),
+        ends=PhasePoint(*(set_row(rows, row, end) for rows, row in zip(tree.ends, new.end, strict=True))),
+        state=select(take, new.state, tree.state),
         candidate=select(take, new.candidate, tree.candidate),
         weight=tree.weight + new.weight,
         depth=tree.depth + 1,
@@ -163,7 +171,7 @@ def describe(tree: _Trajectory) -> Info:
     )
 
 
-def steps_to_end(direction_key: jax.Array, depth: jax.Array, forward: jax.Array) -> jax.Array:
+def steps_to_end(direction_key: jax.Array, depth: jax.Array, end: jax.Array) -> jax.Array:
     """Signed steps from the start to the end that the next doubling leaves from.
 
     Doubling d added 2^d leaves on the side of bit d of the directions, so the lower `depth` bits are the number of
@@ -171,4 +179,4 @@ def steps_to_end(direction_key: jax.Array, depth: jax.Array, forward: jax.Array)
     """
     all_leaves = jnp.left_shift(jnp.uint64(1), depth.astype(jnp.uint64)) - 1
     right = (direction_key & all_leaves).astype(jnp.int64)
-    return jnp.where(forward, right, right - all_leaves.astype(jnp.int64))
+    return lax.select(end == 1, right, right - all_leaves.astype(jnp.int64))

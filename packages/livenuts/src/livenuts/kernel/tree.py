@@ -40,26 +40,30 @@ class State(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A state that the trajectory may move to."""
+    """A state that the trajectory may move to; its position and gradient may be kept elsewhere."""
 
-    state: State
+    log_density: jax.Array
     energy: jax.Array
     offset: jax.Array
     """Signed number of leapfrog steps from the start of the trajectory."""
 
 
-class Seams(NamedTuple):
-    """Leaves that later U-turn checks come back to; each array has shape (max_depth + 1, dimension).
+class Room(NamedTuple):
+    """Memory that a subtree is built in; what another one left there has no bearing.
 
-    `first` holds the first leaf of each unfinished balanced subtree, at the number of ones in its index without the
-    lowest bit; the last row takes what nobody reads. `last` holds the last leaf of the newest left half of each
-    size, at the number of trailing ones of its index.
+    Positions and momenta of leaves that later U-turn checks come back to: a leaf of even index begins balanced
+    subtrees, and is in the row that is the number of ones in its index until all of them are finished; a leaf of odd
+    index ends left halves, and is in row max_depth - 1 + t, where t is the number of trailing ones of its index. The
+    last two rows of `position`, and of `gradient`, are the subtree's candidate and what takes its place when a leaf
+    is not chosen: a choice is where to write, not what.
     """
 
-    first_position: jax.Array
-    first_momentum: jax.Array
-    last_position: jax.Array
-    last_momentum: jax.Array
+    position: jax.Array
+    """(2 max_depth + 2, dimension)"""
+    momentum: jax.Array
+    """(2 max_depth, dimension)"""
+    gradient: jax.Array
+    """(2, dimension)"""
 
 
 class Subtree(NamedTuple):
@@ -67,6 +71,7 @@ class Subtree(NamedTuple):
 
     end: PhasePoint
     candidate: Candidate
+    """Of the state in `room`."""
     weight: jax.Array
     """Sum of exp(H0 - H) over the leaves."""
     num_steps: jax.Array
@@ -75,13 +80,18 @@ class Subtree(NamedTuple):
     diverging: jax.Array
     complete: jax.Array
     """Neither divergent nor turning: only then may the subtree join the trajectory."""
-    seams: Seams
+    room: Room
+
+    @property
+    def state(self) -> State:
+        """The candidate's."""
+        return State(self.room.position[-2], self.room.gradient[-2], self.candidate.log_density)
 
 
-def no_seams(max_depth: int, dimension: int) -> Seams:
-    """Empty checkpoints for subtrees of depth up to `max_depth`."""
-    rows = jnp.zeros((max_depth + 1, dimension))
-    return Seams(rows, rows, rows, rows)
+def make_room(max_depth: int, dimension: int) -> Room:
+    """Room for subtrees of depth up to `max_depth`."""
+    rows = 2 * max_depth
+    return Room(jnp.zeros((rows + 2, dimension)), jnp.zeros((rows, dimension)), jnp.zeros((2, dimension)))
 
 
 def is_turning(
@@ -95,24 +105,33 @@ def is_turning(
     return (jnp.vdot(displacement, earlier[1]) <= 0.0) | (jnp.vdot(displacement, later[1]) <= 0.0)
 
 
-def _row(rows: jax.Array, index: jax.Array) -> jax.Array:
-    return lax.dynamic_index_in_dim(rows, index, 0, keepdims=False)
+def row_of(rows: jax.Array, index: jax.Array) -> jax.Array:
+    """rows[index]"""
+    return lax.dynamic_slice(rows, (index, jnp.zeros_like(index)), (1, rows.shape[1]))[0]
 
 
-def _set_row(rows: jax.Array, row: jax.Array, index: jax.Array) -> jax.Array:
-    return lax.dynamic_update_index_in_dim(rows, row, index, 0)
+def set_row(rows: jax.Array, row: jax.Array, index: jax.Array) -> jax.Array:
+    """The rows with another one at `index`."""
+    return lax.dynamic_update_slice(rows, row[None], (index, jnp.zeros_like(index)))
 
 
 def _check_subtrees(
-    seams: Seams,
+    room: Room,
+    previous: PhasePoint,
     leaf: PhasePoint,
-    index: jax.Array,
     ones: jax.Array,
     trailing: jax.Array,
     direction: jax.Array,
 ) -> jax.Array:
-    """Whether any of the balanced subtrees that end at this leaf turns, from the smallest to the largest."""
-    here = (leaf.position, leaf.momentum)
+    """Whether any of the balanced subtrees that end at this leaf turns, from the smallest to the largest.
+
+    The leaf's index has so many `ones` above its lowest bit, and so many of its `trailing` bits are ones: it ends
+    that many subtrees. The smallest is the previous leaf and this one, and has no seam.
+    """
+    here, last_row = leaf[:2], room.momentum.shape[0] // 2 - 1
+
+    def at(row: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return row_of(room.position, row), row_of(room.momentum, row)
 
     def unfinished(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
         level, turning = carry
@@ -120,35 +139,33 @@ def _check_subtrees(
 
     def check(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         level, _ = carry
-        first = ones - level + 1
-        start = (_row(seams.first_position, first), _row(seams.first_momentum, first))
-        # The smallest subtree has one leaf a half: its seam checks are the check of its ends once more.
-        middle = jnp.minimum(first + 1, ones)
-        second_start = (_row(seams.first_position, middle), _row(seams.first_momentum, middle))
-        first_end = (_row(seams.last_position, level - 1), _row(seams.last_momentum, level - 1))
+        start, second_start = at(ones - level + 1), at(ones - level + 2)
+        first_end = at(last_row + level - 1)
         turning = is_turning(start, here, direction)
         across = is_turning(start, second_start, direction) | is_turning(first_end, here, direction)
-        return level + 1, turning | (across & (level > 1))
+        return level + 1, turning | across
 
-    return lax.while_loop(unfinished, check, (jnp.int64(1), jnp.bool_(False)))[1]
+    turning = (trailing > 0) & is_turning(previous[:2], here, direction)
+    return lax.while_loop(unfinished, check, (jnp.int64(2), turning))[1]
 
 
 def build_subtree(
     log_density_and_gradient: LogDensityAndGradient,
     metric: Metric,
     start: PhasePoint,
-    candidate: Candidate,
+    start_offset: jax.Array,
     initial_energy: jax.Array,
     step_size: jax.Array,
     direction: jax.Array,
     depth: jax.Array,
     key: jax.Array,
-    seams: Seams,
+    room: Room,
 ) -> Subtree:
     """Extend the trajectory from its end `start` by 2^depth leaves in `direction`.
 
-    `candidate` gives the shapes and the offset of `start`; it is returned only when the first leaf diverges. The
-    leaf's uniform is number 2^depth + leaf of `key`, so no two doublings share one.
+    `start` is `start_offset` signed steps from where the trajectory began. The leaf's uniform is number
+    2^depth + leaf of `key`, so no two doublings share one. When the first leaf diverges there is no candidate, but
+    what memory was left with.
     """
     num_leaves = jnp.left_shift(jnp.int64(1), depth)
 
@@ -160,7 +177,7 @@ def build_subtree(
             log_density_and_gradient,
             metric,
             tree,
-            candidate.offset,
+            start_offset,
             initial_energy,
             step_size,
             direction,
@@ -168,13 +185,13 @@ def build_subtree(
             key,
         )
 
-    return lax.while_loop(unfinished, next_leaf, empty_subtree(start, candidate, seams))
+    return lax.while_loop(unfinished, next_leaf, empty_subtree(start, room))
 
 
-def empty_subtree(start: PhasePoint, candidate: Candidate, seams: Seams) -> Subtree:
+def empty_subtree(start: PhasePoint, room: Room) -> Subtree:
     """A subtree without leaves, which begins at `start`."""
-    zero = jnp.float64(0.0)
-    return Subtree(start, candidate, zero, jnp.int64(0), zero, jnp.bool_(False), jnp.bool_(True), seams)
+    zero, none = jnp.float64(0.0), jnp.int64(0)
+    return Subtree(start, Candidate(zero, zero, none), zero, none, zero, jnp.bool_(False), jnp.bool_(True), room)
 
 
 def visit(
@@ -189,12 +206,11 @@ def visit(
     key: jax.Array,
 ) -> Subtree:
     """The subtree with its next leaf; `start_offset` counts the steps to where the subtree began."""
-    trash = tree.seams.first_position.shape[0] - 1
     index = tree.num_steps
     leaf, log_density = leapfrog(log_density_and_gradient, metric, tree.end, step_size * direction)
     leaf, log_density = lax.optimization_barrier((leaf, log_density))  # as in `leapfrog`
     leaf_energy = energy(metric, leaf.momentum, log_density)
-    log_weight = jnp.where(jnp.isfinite(leaf_energy), initial_energy - leaf_energy, -jnp.inf)
+    log_weight = lax.select(jnp.isfinite(leaf_energy), initial_energy - leaf_energy, jnp.float64(-jnp.inf))
     diverging = log_weight < -DIVERGENCE_THRESHOLD
     leaf_weight = jnp.exp(jnp.minimum(log_weight, _LARGEST_LOG_WEIGHT))
     weight = tree.weight + leaf_weight
@@ -203,16 +219,16 @@ def visit(
     bits = index.astype(jnp.uint64)
     ones = lax.population_count(bits >> 1).astype(jnp.int64)
     trailing = lax.population_count((bits ^ (bits + 1)) >> 1).astype(jnp.int64)
-    first = jnp.where(trailing == 0, ones, trash)
-    seams = Seams(
-        _set_row(tree.seams.first_position, leaf.position, first),
-        _set_row(tree.seams.first_momentum, leaf.momentum, first),
-        _set_row(tree.seams.last_position, leaf.position, trailing),
-        _set_row(tree.seams.last_momentum, leaf.momentum, trailing),
+    half, chosen = tree.room.momentum.shape[0] // 2, lax.select(take, jnp.int64(0), jnp.int64(1))
+    row = lax.select(trailing == 0, ones, half - 1 + trailing)
+    room = Room(
+        set_row(set_row(tree.room.position, leaf.position, row), leaf.position, 2 * half + chosen),
+        set_row(tree.room.momentum, leaf.momentum, row),
+        set_row(tree.room.gradient, leaf.gradient, chosen),
     )
-    turning = _check_subtrees(seams, leaf, index, ones, trailing, direction)
+    turning = _check_subtrees(room, tree.end, leaf, ones, trailing, direction)
     steps = (index + 1) * direction.astype(jnp.int64)
-    here = Candidate(State(leaf.position, leaf.gradient, log_density), leaf_energy, start_offset + steps)
+    here = Candidate(log_density, leaf_energy, start_offset + steps)
     return Subtree(
         end=leaf,
         candidate=select(take, here, tree.candidate),
@@ -221,10 +237,10 @@ def visit(
         sum_acceptance=tree.sum_acceptance + jnp.minimum(leaf_weight, 1.0),
         diverging=diverging,
         complete=~(diverging | turning),
-        seams=seams,
+        room=room,
     )
 
 
 def select(condition: jax.Array, if_true: T, if_false: T) -> T:
-    """`jnp.where` over two trees of arrays."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
+    """One of two trees of arrays."""
+    return jax.tree.map(lambda a, b: lax.select(condition, a, b), if_true, if_false)

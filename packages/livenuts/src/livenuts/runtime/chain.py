@@ -229,15 +229,19 @@ def statistics_columns(rows: np.ndarray) -> dict[str, np.ndarray]:
 def _stretch(rows: np.ndarray, column: dict[str, np.ndarray]) -> Stretch:
     """What warm-up learns from."""
     dimension = (rows.shape[1] - len(STATISTICS)) // 2
-    made = column["recovered"] == 0.0
     usable = (column["diverging"] == 0.0) | (np.abs(column["index_in_trajectory"]) > _FAR_ENOUGH)
+    moves = [column[name] for name in ("step_size", "acceptance_rate", "n_steps", "diverging")]
+    if column["recovered"].any():
+        made = column["recovered"] == 0.0
+        usable, moves = usable & made, [numbers[made] for numbers in moves]
+    steps, acceptance_rates, num_steps, diverging = moves
     return Stretch(
         draws=rows[:, :dimension].copy(),
         gradients=rows[:, dimension : 2 * dimension].copy(),
         log_densities=column["lp"],
-        steps=column["step_size"][made],
-        acceptance_rates=column["acceptance_rate"][made],
-        num_steps=column["n_steps"][made],
-        diverging=column["diverging"][made],
-        usable=usable & made,
+        steps=steps,
+        acceptance_rates=acceptance_rates,
+        num_steps=num_steps,
+        diverging=diverging,
+        usable=usable,
     )

@@ -18,7 +18,7 @@ from livenuts.kernel import random
 from livenuts.kernel.integrator import LogDensityAndGradient
 from livenuts.kernel.metric import Metric
 from livenuts.kernel.transition import Info, transition
-from livenuts.kernel.tree import Seams, State, select
+from livenuts.kernel.tree import Room, State, select
 
 DRAW, SEARCH, EVALUATE = 0, 1, 2
 SEARCH_ACCEPTANCE = 0.8
@@ -88,8 +88,8 @@ def run(
     controls: Controls,
     record: jax.Array,
     first_row: jax.Array,
-    seams: Seams,
-) -> tuple[Chain, jax.Array, Seams]:
+    room: Room,
+) -> tuple[Chain, jax.Array, Room]:
     """Iterate until `controls.until` draws or `controls.until_iteration` iterations are made.
 
     Draws are written to `record` as `row` makes them, from `first_row` on. The trip count is dynamic and every random
@@ -97,29 +97,29 @@ def run(
     """
     first = first_row - chain.draw
 
-    def unfinished(carry: tuple[Chain, jax.Array, Seams]) -> jax.Array:
+    def unfinished(carry: tuple[Chain, jax.Array, Room]) -> jax.Array:
         chain = carry[0]
         wanted = (chain.draw < controls.until) | (chain.mode == EVALUATE)
         return wanted & (chain.iteration < controls.until_iteration)
 
-    def iterate(carry: tuple[Chain, jax.Array, Seams]) -> tuple[Chain, jax.Array, Seams]:
-        chain, record, seams = carry
+    def iterate(carry: tuple[Chain, jax.Array, Room]) -> tuple[Chain, jax.Array, Room]:
+        chain, record, room = carry
         drawing = chain.mode == DRAW
         step_size = jnp.where(chain.mode == EVALUATE, 0.0, jnp.exp(chain.averaging.log_step))
-        state, info, seams = transition(
+        state, info, room = transition(
             log_density_and_gradient,
             metric,
             chain.state,
             random.at(key, chain.iteration),
             step_size,
             jnp.where(drawing, controls.max_depth, 1),
-            seams,
+            room,
         )
         # Other iterations write the row that the next draw overwrites.
         record = lax.dynamic_update_index_in_dim(record, row(state, info, step_size), first + chain.draw, 0)
-        return after(chain, state, info, controls), record, seams
+        return after(chain, state, info, controls), record, room
 
-    return lax.while_loop(unfinished, iterate, (chain, record, seams))
+    return lax.while_loop(unfinished, iterate, (chain, record, room))
 
 
 def row(state: State, info: Info, step_size: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ from livenuts.kernel import random
 from livenuts.kernel.integrator import LogDensityAndGradient, PhasePoint, energy
 from livenuts.kernel.metric import Metric
 from livenuts.kernel.transition import alone, describe, join, side, steps_to_end
-from livenuts.kernel.tree import empty_subtree, no_seams, select, visit
+from livenuts.kernel.tree import empty_subtree, make_room, select, visit
 from livenuts.runtime.iteration import DRAW, Chain, Controls, after, row, width
 
 # Where a chain is: it begins a draw, it begins a doubling, or it is inside one.
@@ -47,8 +47,8 @@ def new_lane(chain: Chain, depth_limit: int) -> Lane:
     state = chain.state
     nowhere = jnp.zeros_like(state.position)
     trajectory = alone(state, nowhere, jnp.float64(0.0))
-    seams = no_seams(depth_limit, nowhere.shape[0])
-    subtree = empty_subtree(PhasePoint(state.position, nowhere, state.gradient), trajectory.candidate, seams)
+    room = make_room(depth_limit, nowhere.shape[0])
+    subtree = empty_subtree(PhasePoint(state.position, nowhere, state.gradient), room)
     return Lane(chain, trajectory, subtree, jnp.float64(0.0), jnp.int64(_DRAW))
 
 
@@ -74,11 +74,11 @@ def trip(
     initial_energy = jnp.where(begins, energy(metric, momentum, state.log_density), lane.initial_energy)
     trajectory = select(begins, alone(state, momentum, initial_energy), lane.trajectory)
 
-    forward, direction, near = side(trajectory, direction_key)
-    offset = steps_to_end(direction_key, trajectory.depth, forward)
-    # What was left in candidate and seams by the subtree before is never asked for.
+    end, direction, near = side(trajectory, direction_key)
+    offset = steps_to_end(direction_key, trajectory.depth, end)
+    # What was left in candidate and room by the subtree before is never asked for.
     old = lane.subtree
-    fresh = empty_subtree(near, old.candidate, old.seams)
+    fresh = empty_subtree(near, old.room)._replace(candidate=old.candidate)
     inside = lane.stage == _INSIDE
     subtree = fresh._replace(
         end=select(inside, old.end, near),
@@ -104,7 +104,7 @@ def trip(
 
     max_depth = jnp.where(drawing, controls.max_depth, 1)
     done = doubled & ~(trajectory.growing & (trajectory.depth < max_depth))
-    info, state = describe(trajectory), trajectory.candidate.state
+    info, state = describe(trajectory), trajectory.state
     chain = select(done, after(chain, state, info, controls), chain)
     stage = jnp.where(done, _DRAW, jnp.where(doubled, _DOUBLING, _INSIDE))
     lane = Lane(chain, trajectory, subtree, initial_energy, stage)

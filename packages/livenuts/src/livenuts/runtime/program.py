@@ -20,7 +20,7 @@ from livenuts.compiler.native import compile_native, compile_usual
 from livenuts.compiler.programs import equations
 from livenuts.compiler.x64 import x64
 from livenuts.kernel.metric import Metric
-from livenuts.kernel.tree import no_seams
+from livenuts.kernel.tree import make_room
 from livenuts.runtime.iteration import Chain, Controls, new_chain, run, width
 from livenuts.runtime.layout import Layout
 
@@ -97,8 +97,8 @@ def build_program(
             return value, gradient
 
         def advance(slot: jax.Array, carry: Any) -> Any:
-            states, record, seams = carry
-            chain, record, seams = run(
+            states, record, room = carry
+            chain, record, room = run(
                 log_density_and_gradient,
                 metric_layout.unpack(metrics[slot]),
                 chain_layout.unpack(states[slot]),
@@ -106,12 +106,12 @@ def build_program(
                 controls,
                 record,
                 slot * draws,
-                seams,
+                room,
             )
             states = lax.dynamic_update_index_in_dim(states, chain_layout.pack(chain), slot, 0)
-            return states, record, seams
+            return states, record, room
 
-        start = states, jnp.zeros((rows, width(dimension))), no_seams(depth_limit, dimension)
+        start = states, jnp.zeros((rows, width(dimension))), make_room(depth_limit, dimension)
         states, record, _ = lax.fori_loop(jnp.int64(0), chains, advance, start)
         return states, record
 

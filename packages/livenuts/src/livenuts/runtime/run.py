@@ -173,7 +173,10 @@ class Run:
         stopped = threading.Event()
         asking = threading.Lock()
 
+        crew = Crew(len(self.chains), halted)
+
         def should_stop() -> bool:
+            crew.note()
             if stop is not None and not halted.is_set():
                 with asking:
                     if stop():
@@ -193,8 +196,6 @@ class Run:
                 announcements.recoveries(self.chains)
             if record is not None:
                 record.update()
-
-        crew = Crew(len(self.chains), halted)
 
         def conduct() -> None:
             if self.settings.chain_method == "vectorized":
@@ -217,7 +218,8 @@ class Run:
                 announcements.start(self.bound, self.digest, self.settings, self.seed, self.warm_start)
             for chain in self.chains if sink is not None else ():  # what an earlier process drew
                 chain.send_again()
-            crew.run(conduct, watch)
+            longest = max(self.chains, key=lambda chain: chain.total - chain.made)
+            crew.run(conduct, watch, moves.expected_seconds(longest, longest.total) * len(self.chains))
             if on_workers is not None and not should_stop():
                 if remote:  # workers go on behind what was sent here
                     getattr(sink, "flush", lambda: None)()
