@@ -242,13 +242,16 @@ class Evaluation:
         unconstrained = flat.reshape(variable.unconstrained_shape)
         transform, standard = lay_out(name, made, reparam)
         value = transform(unconstrained)
+        self._score(name, made, transform, standard, unconstrained, value)
+        self.values[name] = value
+        return value
+
+    def _score(self, name: str, made: Any, transform: Any, standard: Any, unconstrained: Any, value: Any) -> None:
         if standard is None:
             jacobian = transform.log_abs_det_jacobian(unconstrained, value)
             self.terms[name] = sum_log_prob(made, value) + jnp.sum(jacobian)
         else:
             self.terms[name] = sum_log_prob(standard, unconstrained)
-        self.values[name] = value
-        return value
 
     def obs(self, name: str, distribution: Any, value: Any) -> Any:
         if value is None:
@@ -270,6 +273,19 @@ class Evaluation:
         for term in self.terms.values():
             total = total + term
         return total
+
+
+class Constrained(Evaluation):
+    """The frame that evaluates variables and deterministics alone, without their densities."""
+
+    def _score(self, name: str, *_: Any) -> None:
+        pass
+
+    def obs(self, name: str, distribution: Any, value: Any) -> Any:
+        return self.rv(name, distribution, None, None) if value is None else value
+
+    def factor(self, name: str, value: Any) -> None:
+        pass
 
 
 class Examination(Evaluation):

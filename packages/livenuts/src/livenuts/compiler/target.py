@@ -16,7 +16,7 @@ from jax.experimental import checkify
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from livenuts.compiler.describe import Description, describe
-from livenuts.compiler.frames import Deterministic, Evaluation, Examination, Inversion, Layout, Variable
+from livenuts.compiler.frames import Constrained, Deterministic, Evaluation, Examination, Inversion, Layout, Variable
 from livenuts.compiler.native import compile_native, compile_usual
 from livenuts.compiler.programs import equations
 from livenuts.compiler.simplify import simplified
@@ -56,6 +56,12 @@ class Target:
         self._statements(frame, data)
         return frame
 
+    def values(self, data: Any, position: Any) -> dict[str, Any]:
+        """Constrained values of variables and deterministics at a position."""
+        frame = Constrained(self._by_name, position)
+        self._statements(frame, data)
+        return frame.values
+
     def _trace(self, description: Description) -> ClosedJaxpr:
         def log_density(data: Any, position: Any) -> Any:
             value = self.evaluation(data, position).log_density()
@@ -84,7 +90,7 @@ class Target:
         empty = {item.name: jnp.zeros((positions.shape[0], *item.shape)) for item in self.outputs}
 
         def one(row: Any, filled: dict[str, Any]) -> dict[str, Any]:
-            values = self.evaluation(data, positions[row]).values
+            values = self.values(data, positions[row])
             return {
                 name: jax.lax.dynamic_update_index_in_dim(rows, values[name].astype(float), row, 0)
                 for name, rows in filled.items()

@@ -196,7 +196,7 @@ def _compile_constrain(bound: Bound, num_chains: int, rows: int) -> Callable[...
         empty = {item.name: jnp.zeros((rows, num_chains, *item.shape)) for item in target.outputs}
 
         def one(row: Any, filled: dict[str, Any]) -> dict[str, Any]:
-            values = jax.vmap(lambda position: target.evaluation(data, position).values)(positions[row])
+            values = jax.vmap(lambda position: target.values(data, position))(positions[row])
             return {
                 name: lax.dynamic_update_index_in_dim(block, values[name].astype(float), row, 0)
                 for name, block in filled.items()
