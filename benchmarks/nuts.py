@@ -13,6 +13,7 @@ quotient. `--cold` measures fresh processes instead: imports, the first call wit
 import argparse
 import json
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -133,7 +134,8 @@ def warm(pythons: dict[str, str], columns: list[str], options: argparse.Namespac
             versions |= {sampler: worker.hello["versions"] for sampler, worker in workers.items()}
             seeds = options.seeds if model not in SPREAD else 2 * options.seeds
             for seed in (1000, *range(seeds)):  # the first compiles
-                for column in columns:
+                # A run is slower after another process's than after one of its own: no column is always second.
+                for column in random.Random(seed).sample(columns, len(columns)):
                     if seed == 1000 or column not in SLOW or seed < options.slow_seeds:
                         sampler, _, variant = column.partition(" ")
                         answer = workers[sampler].run(seed, variant)
@@ -176,7 +178,7 @@ def warm_report(found: Any, versions: Any, columns: list[str], options: argparse
     few = f", {options.slow_seeds} of {' and '.join(SLOW)}" if set(SLOW) & set(columns) else ""
     twice = f" ({2 * options.seeds} of schools and funnel)" if set(SPREAD) & set(found) else ""
     lines = [f"# NUTS, {chains}, warm", *heading(versions, options)]
-    lines += [f"Medians of {options.seeds} seeds{twice}{few}, interleaved.", ""]
+    lines += [f"Medians of {options.seeds} seeds{twice}{few}, interleaved in random order.", ""]
     if "livenuts all-warmup" in columns:
         lines += ["`livenuts all-warmup` may not end its warm-up early.", ""]
     if "nutpie default" in columns:
