@@ -1,12 +1,10 @@
 """From the queue to the pages: one reader a watched run, whatever the number of pages, and the list of runs.
 
-Everything here belongs to the server's event loop, but for `Watch`, which a thread of its own feeds.
+Everything here belongs to the server's event loop.
 """
 
 import asyncio
 import contextlib
-import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -16,7 +14,8 @@ import livequeue
 import msgspec
 import numpy as np
 
-from .views import VIEWS, Generic, View, family
+from .views import family
+from .watch import Picture, Watch
 
 MOST_RUNS = 200
 KEEP = 60.0
@@ -28,13 +27,9 @@ _AFTER_FULL = 0.5
 _SETTLED = 1.2
 """Seconds after the last message when one more difference is sent, for what is computed at most once a second."""
 _LOOK = 1.0
-_log = logging.getLogger(__name__)
-
-_AGAIN = 0.5
 _BUDGET = 0.25
 """Seconds that one look at the list of runs may take."""
 _ENDED_STALE = 30.0
-_BATCH = 256
 _LONGEST_ID = 2000
 """Characters of a cursor that is sent: a browser sends it back in a header, which has its bounds."""
 
@@ -56,122 +51,13 @@ def event(name: str, data: dict[str, Any], id: str = "") -> bytes:
     return f"event: {name}\n{line}data: ".encode() + encode(data) + b"\n\n"
 
 
-class Picture:
-    """What a page has been sent of a run, and where to go on."""
-
-    def __init__(self, event: bytes, full: bool, version: int, mark: Any) -> None:
-        self.event, self.full = event, full
-        self.version, self.mark = version, mark
-
-
-class Watch:
-    """A thread that reads one run, and the view that it feeds."""
-
-    def __init__(self, queue: livequeue.Queue, run: str, created: float) -> None:
-        self.run, self.created = run, created
-        self.gone = False
-        """Whether the run was deleted, or its queue lost it."""
-        self.pages = 0
-        self.left = time.monotonic()
-        """When the last page left."""
-        self.version = 0
-        self.changed = time.monotonic()
-        self._queue = queue
-        self._lock = threading.Lock()
-        self._view: View | None = None
-        self._plain = False
-        self._epoch = 0  # counts the views that were begun
-        self._cursor: str | None = None
-        self._messages: livequeue.Subscription | None = None
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name=f"live page {run}", daemon=True)
-        self._thread.start()
-
-    def picture(self, mark: Any, show: Sequence[str]) -> Picture | None:
-        """Return the difference to `mark`, or the whole state; None before the first message."""
-        with self._lock:
-            view, version, cursor, epoch = self._view, self.version, self._cursor, self._epoch
-            if view is None:
-                return None
-            try:
-                data = view.since(mark[1], show) if mark is not None and mark[0] == epoch else None
-                full = data is None
-                data = view.full(show) if data is None else data
-                mark = epoch, view.mark()
-            except Exception:
-                if not self._plain:
-                    _log.exception("run %s: the view %s cannot be drawn; shown plainly", self.run, view.name)
-                    self._show_plainly()
-                return None
-        head = {"run": self.run, "view": view.name, "full": full}
-        return Picture(event("view", head | data, cursor or ""), full, version, mark)
-
-    def _follow(self) -> None:
-        while not self._closed.is_set():
-            try:
-                with self._lock:
-                    cursor, epoch = self._cursor, self._epoch
-                with self._queue.subscribe(self.run, after=cursor) as messages:
-                    with self._lock:
-                        self._messages = messages
-                        current = epoch == self._epoch and not self._closed.is_set()
-                    if current:
-                        self._read(messages, epoch)
-            except livequeue.QueueError:
-                pass  # away, or bytes that are no message: on behind them
-            self._closed.wait(_AGAIN)  # a run that has ended may go on
-
-    def _read(self, messages: livequeue.Subscription, epoch: int) -> None:
-        current = True
-        while current:
-            batch: list[dict[str, Any]] = []
-            try:
-                message = messages.next_message()
-                if message is None:
-                    return
-                batch.append(message)
-                while len(batch) < _BATCH and (message := messages.next_found()) is not None:
-                    batch.append(message)
-            finally:
-                current = self._take(batch, messages.cursor, epoch)
-
-    def _take(self, batch: list[dict[str, Any]], cursor: str, epoch: int) -> bool:
-        """Feed the view, and tell whether it is still the one that this reading is for."""
-        with self._lock:
-            if epoch != self._epoch:
-                return False
-            for message in batch:
-                try:
-                    if self._view is None:
-                        self._view = (Generic if self._plain else VIEWS.get(family(message), Generic))(self.run)
-                    self._view.take(message)
-                except Exception:
-                    if not self._plain:
-                        _log.exception("run %s: a message that its view cannot take; shown plainly", self.run)
-                        self._show_plainly()
-                        return False
-            self._cursor = cursor
-            if batch:
-                self.version += 1
-                self.changed = time.monotonic()
-        return True
-
-    def _show_plainly(self) -> None:
-        """Read the run again, from its beginning, for the view that takes any message. Call it with the lock held."""
-        self._plain, self._view, self._cursor = True, None, None
-        self._epoch += 1
-        if self._messages is not None:
-            self._messages.close()
-
-    def close(self) -> None:
-        """Stop reading; the thread ends within a second."""
-        self._closed.set()
-        with self._lock:
-            if self._messages is not None:
-                self._messages.close()
-
-    def join(self, timeout: float) -> None:
-        self._thread.join(timeout)
+def _pictured(watch: Watch, mark: Any, show: Sequence[str]) -> tuple[Picture | None, bytes]:
+    """Return the watch's picture, and its event."""
+    picture = watch.picture(mark, show)
+    if picture is None:
+        return None, b""
+    head = {"run": watch.run, "view": picture.view, "full": picture.full}
+    return picture, event("view", head | picture.data, picture.cursor)
 
 
 class Hub:
@@ -230,15 +116,12 @@ class Hub:
                     if not quiet or (settled < watch.changed and now > watch.changed + _SETTLED):
                         mark = None if last is None else last.mark
                         settled = now if quiet else settled
-                        picture = await asyncio.to_thread(watch.picture, mark, show)
-                        if picture is None:
-                            last = None
-                        else:
-                            last = picture
-                            yield picture.event
+                        last, line = await asyncio.to_thread(_pictured, watch, mark, show)
+                        if last is not None:
+                            yield line
                             spoke = time.monotonic()
                             # A picture that is long in the making comes less often.
-                            ready = spoke + max(_AFTER_FULL if picture.full and mark else 0.0, 3 * (spoke - now))
+                            ready = spoke + max(_AFTER_FULL if last.full and mark else 0.0, 3 * (spoke - now))
                 if time.monotonic() >= spoke + HEARTBEAT:
                     spoke = time.monotonic()
                     yield b": still here\n\n"
