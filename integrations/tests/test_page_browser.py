@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import livenuts as ln
@@ -20,6 +22,7 @@ import pytest
 from livenuts import dist
 from liverecipes.page import Page
 from liverecipes.page.series import Series
+from liverecipes.page.views import Generic
 from liverecipes.spc.data import load
 from liverecipes.spc.recipe import Settings, run
 
@@ -301,6 +304,19 @@ def test_a_killed_server_comes_back_and_nothing_is_lost_or_doubled(queue_url: st
             server.communicate()
 
 
+@contextlib.contextmanager
+def serving(*arguments: str, cwd: Path) -> Iterator[str]:
+    """`live watch`, and the address it prints."""
+    command = [sys.executable, "-m", "liverecipes.cli", "watch", *arguments]
+    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_two_pages_and_a_late_one_show_the_same(page: Page, memory: livequeue.Queue, tab: Callable[..., Any]) -> None:
     with memory.publisher("sim") as publisher:
         publish(publisher, range(10))
@@ -333,6 +349,81 @@ def test_a_second_run_appears_and_is_chosen_by_its_link(
         assert ink(opened, "[data-testid=chart-plot] canvas") > 10
         opened.go_back()
         see(opened, "parts", "machine")
+
+
+def test_the_variables_that_were_chosen_outlive_a_reload(
+    page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
+) -> None:
+    fields = dict.fromkeys(("a", "b&c", "d[0, 1]", "é"), 1.0)
+    with memory.publisher("many") as publisher:
+        publisher({"type": "sim.step/1", "part": "p", "seq": 0, **fields})
+        publisher.flush()
+        opened = tab(page.url)
+        playwright.expect(opened.get_by_test_id("number")).to_have_count(4)
+        opened.get_by_test_id("pick").click()
+        for name in ("a", "é"):
+            opened.get_by_test_id("pick-options").get_by_label(name, exact=True).uncheck()
+        playwright.expect(opened.get_by_test_id("number")).to_have_count(2)
+        opened.reload()
+        playwright.expect(opened.get_by_test_id("number")).to_have_count(2)
+        see(opened, "numbers", "b&c")
+        see(opened, "numbers", "d[0, 1]")
+        # The address alone carries them, to another browser too; and the list's link to the run keeps them.
+        other = tab(f"{page.url}#{opened.url.partition('#')[2]}")
+        playwright.expect(other.get_by_test_id("number")).to_have_count(2)
+        other.evaluate("location.hash = 'nothing'")
+        see(other, "empty", "There is no run nothing")
+        other.locator("[data-run=many] a").click()
+        playwright.expect(other.get_by_test_id("number")).to_have_count(2)
+
+
+def example() -> dict[str, str]:
+    """The files of the worked example in docs/page.md."""
+    text = (Path(__file__).parents[2] / "docs" / "page.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"`(\w+\.(?:py|js))`[^`](?:(?!```).)*?```(?:python|js)\n(.*?)```", text, flags=re.S)
+    return dict(blocks)
+
+
+def test_the_worked_example_of_a_view_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tab: Callable[..., Any]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("LIVE_QUEUE", raising=False)
+    files = example()
+    assert set(files) == {"swing.py", "pendulum.py", "pendulum.js"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    swing = subprocess.Popen([sys.executable, "swing.py"], cwd=tmp_path)
+    try:
+        with serving("--view", "pendulum:Pendulum", cwd=tmp_path) as address:
+            opened = tab(address, allowed=("Failed to load resource",))
+            see(opened, "about", "pendulum-1 · pendulum · running")
+            wait_until(opened, "() => document.querySelector('[data-testid=angle-plot]')?.columns?.[0].length > 50")
+            see(opened, "state", "ended")
+            wait_until(opened, "() => document.querySelector('[data-testid=angle-plot]').columns[0].length === 600")
+            columns = opened.evaluate("document.querySelector('[data-testid=angle-plot]').columns")
+            time_ = np.arange(600) / 100
+            np.testing.assert_allclose(columns[1], 0.3 * np.exp(-0.1 * time_) * np.cos(5 * time_), atol=1e-12)
+            see(opened, "fact-swings", "5")
+            see(opened, "fact-time", "5.99 s")
+            assert ink(opened, "[data-testid=angle-plot] canvas") > 10
+    finally:
+        swing.kill()
+        swing.wait()
+
+
+def test_a_view_whose_module_is_broken_is_told(
+    tmp_path: Path, memory: livequeue.Queue, tab: Callable[..., Any]
+) -> None:
+    class Broken(Generic):
+        name = "sim"
+        script = tmp_path / "sim.js"
+
+    Broken.script.write_text("export default function mount( {", encoding="utf-8")
+    with Page(memory, token=TOKEN, views=[Broken]) as page, memory.publisher("sim") as publisher:
+        publish(publisher, range(3))
+        opened = tab(page.url, allowed=("Unexpected token",))
+        see(opened, "told", "The view sim cannot be loaded")
 
 
 def test_hostile_words_are_words(page: Page, memory: livequeue.Queue, tab: Callable[..., Any]) -> None:

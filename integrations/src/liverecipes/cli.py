@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import time
-import webbrowser
 from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import livequeue
 import numpy as np
+from rich.console import Console
 
 from . import __version__
 from .errors import BadInput
@@ -78,11 +80,25 @@ def _parser() -> argparse.ArgumentParser:
     tail.add_argument("run", metavar="RUN")
     tail.add_argument("--json", action="store_true", help="each message as one line of JSON; NaN becomes null")
     tail.set_defaults(execute=_tail)
-    watch = commands.add_parser("watch", parents=[queue], help="show runs in a browser, while they happen")
+    watch = commands.add_parser("watch", parents=[queue], help="show runs in a browser or here, while they happen")
     watch.add_argument("run", nargs="?", metavar="RUN", help="the run to show first (default: the newest)")
     watch.add_argument("--port", type=int, default=0, metavar="N", help="where the page is (default: any free port)")
-    watch.add_argument("--token", metavar="T", help="what the address must hold to be answered (default: a new one)")
+    watch.add_argument(
+        "--token",
+        metavar="T",
+        help="what the address must hold to be answered (default: $LIVE_TOKEN, or a new one); "
+        "other users of this machine may see it in the list of processes",
+    )
+    watch.add_argument("--token-file", metavar="FILE", help="read the token from a file, such as /dev/stdin")
     watch.add_argument("--open", action="store_true", help="open the page in the browser")
+    watch.add_argument("--terminal", action="store_true", help="the same numbers here, to the run's end, and no page")
+    watch.add_argument(
+        "--view",
+        action="append",
+        default=[],
+        metavar="MODULE:CLASS",
+        help="a view of messages of your own, found from this folder on (docs/page.md); may be repeated",
+    )
     watch.set_defaults(execute=_watch)
     stop = commands.add_parser("stop", parents=[queue], help="ask a run to stop, and keep what it has")
     stop.add_argument("run", metavar="RUN")
@@ -119,21 +135,57 @@ def _tail(options: argparse.Namespace, url: str) -> int:
 
 
 def _watch(options: argparse.Namespace, url: str) -> int:
-    from .page import Page  # the web server takes a while to import, and no other command needs it
+    # The web server and the views take a while to import, and no other command needs them.
+    from .page import Page
+    from .page.terminal import Terminal
 
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         with open_queue(url, deadline=0.5) as queue:
             if options.run is not None:
                 _known(queue, options.run)
-            with Page(queue, run=options.run, port=options.port, token=options.token) as page:
+            if options.terminal:
+                _no_page(options)
+                return FINE if Terminal(queue, options.run, Console()).show() else FAILED
+            views = [_view(name) for name in options.view]
+            with Page(queue, run=options.run, port=options.port, token=_token(options), views=views) as page:
                 print(f"{page.url}\nCtrl-C ends the page; runs go on without it", flush=True)
                 if options.open:
-                    webbrowser.open(page.url)
+                    page.open()
                 page.wait()
     finally:
         signal.signal(signal.SIGTERM, previous)
     return FAILED  # nobody ended it
+
+
+def _no_page(options: argparse.Namespace) -> None:
+    """Raise where something was asked of the page that is not served."""
+    asked = {"--port": options.port, "--open": options.open, "--view": options.view}
+    asked |= {"--token": options.token, "--token-file": options.token_file}
+    if given := [name for name, value in asked.items() if value]:
+        raise BadInput(f"{given[0]} is about the page, and --terminal serves none: leave one of them out")
+
+
+def _token(options: argparse.Namespace) -> str | None:
+    if options.token is not None and options.token_file is not None:
+        raise BadInput("--token and --token-file: give one of them")
+    if options.token_file is not None:
+        return Path(options.token_file).read_text(encoding="utf-8", errors="replace").strip()
+    return options.token or os.environ.get("LIVE_TOKEN") or None
+
+
+def _view(name: str) -> Any:
+    """Import a view that is named as `module:Class`, looked for in this folder too."""
+    module, _, cls = name.partition(":")
+    if not cls:
+        raise BadInput(f"--view {name}: must be MODULE:CLASS, such as pendulum:Pendulum for pendulum.py in this folder")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(import_module(module), cls)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInput(f"--view {name}: {error}") from None
+    finally:
+        sys.path.pop(0)
 
 
 def _terminate(number: int, _: object) -> None:

@@ -1,5 +1,6 @@
 """The live page: a small web server that shows any run on the queue while it happens."""
 
 from .server import Page
+from .views import OwnView
 
-__all__ = ["Page"]
+__all__ = ["OwnView", "Page"]

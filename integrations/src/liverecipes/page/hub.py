@@ -14,7 +14,7 @@ import livequeue
 import msgspec
 import numpy as np
 
-from .views import family
+from .views import VIEWS, Views, family
 from .watch import Picture, Watch
 
 MOST_RUNS = 200
@@ -63,14 +63,14 @@ def _pictured(watch: Watch, mark: Any, show: Sequence[str]) -> tuple[Picture | N
 class Hub:
     """The runs of a queue, and the watches of those that pages look at."""
 
-    def __init__(self, queue: livequeue.Queue) -> None:
+    def __init__(self, queue: livequeue.Queue, views: Views = VIEWS) -> None:
         self.closing = False
         """Set it, and every stream ends."""
         self.version = 0
         """Counts the changes of the list of runs."""
         self.problem: str | None = None
         """Why the queue cannot be read."""
-        self._queue = queue
+        self._queue, self._views = queue, views
         self._runs = Runs(queue)
         self._rows: list[dict[str, Any]] = []
         self._created: dict[str, float] = {}
@@ -157,7 +157,7 @@ class Hub:
             return None
         watch = self._watches.get(run)
         if watch is None:
-            watch = self._watches[run] = Watch(self._queue, run, created)
+            watch = self._watches[run] = Watch(self._queue, run, created, self._views)
         watch.pages += 1
         return watch
 

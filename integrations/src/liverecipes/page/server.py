@@ -6,6 +6,8 @@ import secrets
 import socket
 import threading
 import time
+import webbrowser
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import BadInput
 from .hub import Hub
+from .views import VIEWS, OwnView, scripts
 
 STATIC = Path(__file__).parent / "static"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,200}")
@@ -34,6 +37,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+_ONCE = 60.0
+"""Seconds that a code for one visit is good."""
 _NO_TOKEN = "This page needs the address that `live watch` printed, with its token. Open that one.\n"
 
 
@@ -47,6 +52,13 @@ class Guard:
             self._hosts |= {"127.0.0.1", "localhost", "[::1]"}
         # Cookies do not know ports: two servers on one machine need two names.
         self._cookie = f"live-{port}"
+        self._codes: dict[str, float] = {}
+
+    def once(self) -> str:
+        """Return a code that opens the page one time, within a minute; any thread may call it."""
+        code = secrets.token_urlsafe(16)
+        self._codes[code] = time.monotonic() + _ONCE
+        return code
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,8 +78,9 @@ class Guard:
             return PlainTextResponse("This server answers to the name of this machine only.\n", 421)
         if scope["path"] == "/health":
             return None
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
-        if self._right(given) and scope["path"] == "/":
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        given = query.get("token", [])
+        if scope["path"] == "/" and (self._right(given) or self._is_code(query.get("once", []))):
             answer = RedirectResponse("/", 303)
             answer.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
             return answer
@@ -77,6 +90,9 @@ class Guard:
 
     def _right(self, given: list[str]) -> bool:
         return len(given) == 1 and secrets.compare_digest(given[0].encode(errors="replace"), self._token.encode())
+
+    def _is_code(self, given: list[str]) -> bool:
+        return len(given) == 1 and self._codes.pop(given[0], 0.0) > time.monotonic()
 
     def _in_cookie(self, headers: Headers) -> list[str]:
         with contextlib.suppress(CookieError):
@@ -99,8 +115,14 @@ class EventStream(StreamingResponse):
                 await close()
 
 
-def application(hub: Hub, port: int, token: str) -> ASGIApp:
-    """Return the web application."""
+def application(hub: Hub, port: int, token: str, modules: Mapping[str, Path]) -> Guard:
+    """Return the web application; `modules` are those of views that are not ours."""
+
+    def module(script: Path) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            return FileResponse(script, media_type="text/javascript")
+
+        return answer
 
     async def index(request: Request) -> Response:
         return FileResponse(STATIC / "index.html")
@@ -131,6 +153,7 @@ def application(hub: Hub, port: int, token: str) -> ASGIApp:
         Route("/events", events),
         Route("/stop", stop, methods=["POST"]),
         Route("/health", health),
+        *(Route(f"/static/views/{name}.js", module(script)) for name, script in modules.items()),
         Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
     ]
     return Guard(Starlette(routes=routes), port, token)
@@ -139,9 +162,9 @@ def application(hub: Hub, port: int, token: str) -> ASGIApp:
 class Page:
     """The page of a queue, served by a thread of this process: `with Page(queue) as page: print(page.url)`.
 
-    `port` 0 is any free one, `token` None a new one. Served again on the same port with the same token, open pages
-    find it by themselves. The page reads the queue, which stays the caller's; it writes only where somebody asks a run
-    to stop.
+    `port` 0 is any free one, `token` None a new one; `views` are for messages that the page does not know. Served
+    again on the same port with the same token, open pages find it by themselves. The page reads the queue, which stays
+    the caller's; it writes only where somebody asks a run to stop.
     """
 
     def __init__(
@@ -152,18 +175,22 @@ class Page:
         host: str = "127.0.0.1",
         port: int = 0,
         token: str | None = None,
+        views: Sequence[type[OwnView]] = (),
     ) -> None:
+        modules = scripts(views)
         if token is not None and not _TOKEN.fullmatch(token):
-            raise BadInput("--token: must be 8 to 200 letters, digits, - or _")
+            raise BadInput("--token (or its file, or $LIVE_TOKEN): must be 8 to 200 letters, digits, - or _")
         self.token = token or secrets.token_urlsafe(16)
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
-        where = f"#{quote(run, safe='')}" if run else ""
-        self.url = f"http://{host}:{self.port}/?token={self.token}{where}"
+        self._address = f"http://{host}:{self.port}/"
+        self._where = f"#{quote(run, safe='')}" if run else ""
+        self.url = f"{self._address}?token={self.token}{self._where}"
         """The address to open, with the token."""
-        self.hub = Hub(queue)
+        self.hub = Hub(queue, {**VIEWS, **{view.name: view for view in views}})
+        self._application = application(self.hub, self.port, self.token, modules)
         config = uvicorn.Config(
-            application(self.hub, self.port, self.token),
+            self._application,
             http="h11",
             ws="none",
             loop="asyncio",
@@ -189,6 +216,10 @@ class Page:
         """Wait for ever, or for Ctrl-C."""
         while self._thread.is_alive():
             self._thread.join(1.0)
+
+    def open(self) -> None:
+        """Open the page in the browser. Its command line, which others may read, holds a code for this visit alone."""
+        webbrowser.open(f"{self._address}?once={self._application.once()}{self._where}")
 
     def linger(self) -> None:
         """Give the open pages half a second to hear of what has just happened."""

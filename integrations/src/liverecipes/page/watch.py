@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import livequeue
 
-from .views import VIEWS, Generic, View, family
+from .views import VIEWS, Generic, View, Views, family
 
 _AGAIN = 0.5
 _BATCH = 256
@@ -33,7 +33,7 @@ class Picture(NamedTuple):
 class Watch:
     """A thread that reads one run, and the view that it feeds."""
 
-    def __init__(self, queue: livequeue.Queue, run: str, created: float) -> None:
+    def __init__(self, queue: livequeue.Queue, run: str, created: float, views: Views = VIEWS) -> None:
         self.run, self.created = run, created
         self.gone = False
         """Whether the run was deleted, or its queue lost it."""
@@ -42,7 +42,9 @@ class Watch:
         """When the last page left."""
         self.version = 0
         self.changed = time.monotonic()
-        self._queue = queue
+        self.ended = False
+        """Whether the run's end has been read; a run may go on behind it."""
+        self._queue, self._views = queue, views
         self._lock = threading.Lock()
         self._view: View | None = None
         self._plain = False
@@ -99,6 +101,7 @@ class Watch:
                     batch.append(message)
             finally:
                 current = self._take(batch, messages.cursor, epoch)
+                self.ended = messages.ended
 
     def _take(self, batch: list[dict[str, Any]], cursor: str, epoch: int) -> bool:
         """Feed the view, and tell whether it is still the one that this reading is for."""
@@ -108,7 +111,7 @@ class Watch:
             for message in batch:
                 try:
                     if self._view is None:
-                        self._view = (Generic if self._plain else VIEWS.get(family(message), Generic))(self.run)
+                        self._view = (Generic if self._plain else self._views.get(family(message), Generic))(self.run)
                     self._view.take(message)
                 except Exception:
                     if not self._plain:

@@ -8,7 +8,6 @@ import secrets
 import shlex
 import signal
 import threading
-import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,7 +165,7 @@ def _page(options: argparse.Namespace, queue: livequeue.Queue, name: str, consol
         page = stack.enter_context(Page(queue, run=name))
         console.print(f"page    {page.url}", markup=False, highlight=False, soft_wrap=True)
         if options.open:
-            webbrowser.open(page.url)
+            page.open()
         yield
         page.linger()
 

@@ -88,83 +88,35 @@ class Watch:
         rows = max(4, min(20, height - OTHER_LINES - 1))
         name = self.start["data"]["name"] if self.start else "waiting for the first message"
         total = self.start["data"]["count"] if self.start else 0
+        window = self.start["settings"]["window"] if self.start else 0
         title = f"[b]{_plain(name)}[/b]  point {len(self.points)} of {total}  run {_plain(self.run)}"
         both = Table.grid(expand=True, padding=0)
         both.add_column(ratio=1)
         both.add_column(ratio=1)
         both.add_row(
-            Panel(self._runs(3), title="since the last change", title_align="left", border_style="dim"),
+            Panel(self._since(3), title="since the last change", title_align="left", border_style="dim"),
             Panel(self._alarm_lines(3), title=f"alarms: {len(self.alarms)}", title_align="left", border_style="dim"),
         )
         yield Group(
-            Panel(self._chart(width - 4, rows), title=title, title_align="left", border_style="dim", width=width),
+            Panel(
+                chart(self.points, total, window, width - 4, rows),
+                title=title,
+                title_align="left",
+                border_style="dim",
+                width=width,
+            ),
             both if width == options.max_width else _narrow(both, width),
             Panel(self._sampler(), title="NUTS", title_align="left", border_style="dim", width=width),
         )
 
-    def _chart(self, width: int, rows: int) -> Text:
-        """Draw the newest points that fit, one to three a column, above the probability of a recent change."""
-        columns = max(10, width - LABEL_WIDTH - 1)
-        stride = min(3, max(1, math.ceil(self.start["data"]["count"] / columns))) if self.start else 1
-        points = self.points[-(columns - 1) * stride - 1 - (len(self.points) - 1) % stride :]
-        values = [point["x"] for point in points if point["x"] is not None]
-        low, high = frame(values, (point["lower"] for point in points), (point["upper"] for point in points), 0.05)
-        grid = [[(" ", "")] * columns for _ in range(rows)]
-
-        def put(column: int, value: float | None, mark: str, style: str) -> None:
-            if value is not None and low <= value <= high:
-                grid[min(rows - 1, int((high - value) / (high - low) * rows))][column] = (mark, style)
-
-        recent = [0.0] * columns
-        for index, point in enumerate(points):
-            column = index // stride
-            recent[column] = max(recent[column], point["recent"])
-            if any(alarm["rule"] != "limits" for alarm in point["alarms"]):
-                for row in grid:
-                    row[column] = ("│", "red")
-            put(column, point["lower"], "┄", "dim")
-            put(column, point["upper"], "┄", "dim")
-            put(column, point["center"], "─", "cyan")
-        for index, point in enumerate(points):
-            rules = [alarm["rule"] for alarm in point["alarms"]]
-            mark, style = ("✖", "bold red") if "limits" in rules else ("●", "bold")
-            put(index // stride, point["x"], "○" if point["phase"] == 1 else mark, style)
-        text = Text(no_wrap=True, overflow="crop")
-        for index, row in enumerate(grid):
-            value = high - (index + 0.5) / rows * (high - low)
-            value_label = number(value, 0.2 * (high - low) / rows) if index % 2 == rows % 2 else ""
-            if len(value_label) > LABEL_WIDTH:
-                value_label = f"{value:.3g}"
-            text.append(f"{value_label:>{LABEL_WIDTH}} ", "dim")
-            for mark, style in row:
-                text.append(mark, style)
-            text.append("\n")
-        window = self.start["settings"]["window"] if self.start else 0
-        text.append(f"{f'P(r≤{window})':>{LABEL_WIDTH}} ", "dim")
-        used = math.ceil(len(points) / stride)
-        for probability in recent[:used]:
-            level = min(8, max(0, round(8 * probability)))
-            text.append(EIGHTHS[level] if level else "·", "red" if level > 4 else "dim")
-        text.append("\n" + " " * (LABEL_WIDTH + 1))
-        if points:
-            first, last = _cut(points[0]["label"]), _cut(points[-1]["label"])
-            text.append(first + last.rjust(max(len(last) + 1, used - len(first))), "dim")
-        return text
-
-    def _runs(self, rows: int) -> Text:
-        """Show the most probable runs of the newest point as bars."""
+    def _since(self, rows: int) -> Text:
         if not self.points or not self.start:
             return _padded([], rows)
         point = self.points[-1]
         if point["phase"] == 1 and self.start["settings"]["prior"] is None:
             seen = sum(each["x"] is not None for each in self.points)
             return _padded([f"learning what is normal: {seen} of {self.start['settings']['phase_one']}"], rows)
-        runs = sorted(zip(point["probabilities"], point["lengths"], strict=True), reverse=True)
-        lines = []
-        for probability, length in [run for run in runs if run[1] > 0][:rows]:
-            since = _cut(self.points[max(0, len(self.points) - int(length))]["label"])
-            lines.append(f"{since:>10} {_bar(float(probability), 14)} {probability:.2f}")
-        return _padded(lines, rows)
+        return since_change(self.points, point["lengths"], point["probabilities"], rows)
 
     def _alarm_lines(self, rows: int) -> Text:
         return _padded(
@@ -184,11 +136,75 @@ class Watch:
             done = (chain.warmup + chain.draws if not chain.draws else warmup + chain.draws) / (warmup + samples)
             phase = f"draw {chain.draws:>5}" if chain.draws else f"warm-up {chain.warmup:>4}"
             lines.append(
-                f"chain {index} {_bar(done, 20)} {phase:<12} step {chain.step_size:<6.3g} "
+                f"chain {index} {bar(done, 20)} {phase:<12} step {chain.step_size:<6.3g} "
                 f"accept {chain.acceptance:.2f} div {chain.divergences}"
             )
         hidden = len(lines) - 4
         return _padded(lines if hidden <= 0 else [*lines[:3], f"... and {hidden + 1} more chains"], 4)
+
+
+def chart(points: Sequence[Message], count: int, window: int, width: int, rows: int) -> Text:
+    """Draw the newest points that fit, one to three a column, above the probability of a recent change.
+
+    `count` is how many points there will be, 0 where nobody knows; `points` are `spc.point/1`.
+    """
+    columns = max(10, width - LABEL_WIDTH - 1)
+    stride = min(3, max(1, math.ceil(count / columns)))
+    points = points[-(columns - 1) * stride - 1 - (len(points) - 1) % stride :]
+    values = [point["x"] for point in points if point["x"] is not None]
+    low, high = frame(values, (point["lower"] for point in points), (point["upper"] for point in points), 0.05)
+    grid = [[(" ", "")] * columns for _ in range(rows)]
+
+    def put(column: int, value: float | None, mark: str, style: str) -> None:
+        if value is not None and low <= value <= high:
+            grid[min(rows - 1, int((high - value) / (high - low) * rows))][column] = (mark, style)
+
+    recent = [0.0] * columns
+    for index, point in enumerate(points):
+        column = index // stride
+        recent[column] = max(recent[column], point["recent"])
+        if any(alarm["rule"] != "limits" for alarm in point["alarms"]):
+            for row in grid:
+                row[column] = ("│", "red")
+        put(column, point["lower"], "┄", "dim")
+        put(column, point["upper"], "┄", "dim")
+        put(column, point["center"], "─", "cyan")
+    for index, point in enumerate(points):
+        rules = [alarm["rule"] for alarm in point["alarms"]]
+        mark, style = ("✖", "bold red") if "limits" in rules else ("●", "bold")
+        put(index // stride, point["x"], "○" if point["phase"] == 1 else mark, style)
+    text = Text(no_wrap=True, overflow="crop")
+    for index, row in enumerate(grid):
+        value = high - (index + 0.5) / rows * (high - low)
+        value_label = number(value, 0.2 * (high - low) / rows) if index % 2 == rows % 2 else ""
+        if len(value_label) > LABEL_WIDTH:
+            value_label = f"{value:.3g}"
+        text.append(f"{value_label:>{LABEL_WIDTH}} ", "dim")
+        for mark, style in row:
+            text.append(mark, style)
+        text.append("\n")
+    text.append(f"{f'P(r≤{window})':>{LABEL_WIDTH}} ", "dim")
+    used = math.ceil(len(points) / stride)
+    for probability in recent[:used]:
+        level = min(8, max(0, round(8 * probability)))
+        text.append(EIGHTHS[level] if level else "·", "red" if level > 4 else "dim")
+    text.append("\n" + " " * (LABEL_WIDTH + 1))
+    if points:
+        first, last = _cut(points[0]["label"]), _cut(points[-1]["label"])
+        text.append(first + last.rjust(max(len(last) + 1, used - len(first))), "dim")
+    return text
+
+
+def since_change(
+    points: Sequence[Message], lengths: Sequence[float], probabilities: Sequence[float], rows: int
+) -> Text:
+    """Show the most probable runs of the newest point as bars, each with the point at which it began."""
+    runs = sorted(zip(probabilities, lengths, strict=True), reverse=True)
+    lines = []
+    for probability, length in [run for run in runs if run[1] > 0][:rows]:
+        since = _cut(points[max(0, len(points) - int(length))]["label"])
+        lines.append(f"{since:>10} {bar(float(probability), 14)} {probability:.2f}")
+    return _padded(lines, rows)
 
 
 class View:
@@ -261,7 +277,8 @@ def _padded(lines: Sequence[str], rows: int) -> Text:
     return Text("\n".join([*lines, *[""] * (rows - len(lines))]), no_wrap=True, overflow="ellipsis")
 
 
-def _bar(share: float, width: int) -> str:
+def bar(share: float, width: int) -> str:
+    """Return a bar of `width` characters."""
     eighths = round(8 * width * min(max(share, 0.0), 1.0))
     full, rest = divmod(eighths, 8)
     return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width, "·")

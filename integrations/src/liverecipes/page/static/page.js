@@ -18,6 +18,7 @@ let source = null;
 let retry = 0;
 let view = null;
 let viewName = null;
+let waiting = []; // what came for a view that is being fetched
 let connection = "connecting"; // or live, or reconnecting
 
 function run() {
@@ -26,16 +27,23 @@ function run() {
 
 // What is shown, and the stream
 
+/** The address's fragment: a run, and the series chosen of it, as in `#run&show=mu&show=tau`. */
 function fromHash() {
+  const [name, ...rest] = location.hash.slice(1).split("&");
   try {
-    return decodeURIComponent(location.hash.slice(1)) || null;
+    return [decodeURIComponent(name) || null, new URLSearchParams(rest.join("&")).getAll("show")];
   } catch {
-    return null;
+    return [null, []];
   }
 }
 
-function select(name) {
-  if (name === selected && source) return;
+function hash(name) {
+  return ["#" + encodeURIComponent(name), ...(shows.get(name) ?? []).map((each) => `show=${encodeURIComponent(each)}`)].join("&");
+}
+
+function select(name, show = shows.get(name) ?? []) {
+  if (name === selected && source && String(show) === String(shows.get(name) ?? [])) return;
+  if (name) shows.set(name, show);
   selected = name;
   leave();
   tell("");
@@ -47,6 +55,7 @@ function select(name) {
 function leave() {
   view?.destroy();
   view = viewName = null;
+  waiting = [];
   at("view").replaceChildren();
 }
 
@@ -96,7 +105,7 @@ function take(data) {
   trouble(data.problem ? `The queue does not answer: ${data.problem}` : "");
   if (!selected && runs.length) {
     const newest = runs.find((each) => !each.ended) ?? runs[0];
-    history.replaceState(null, "", `#${encodeURIComponent(newest.run)}`);
+    history.replaceState(null, "", hash(newest.run));
     select(newest.run);
     return;
   }
@@ -110,10 +119,30 @@ function draw(data) {
     if (!data.full) return;
     leave();
     viewName = data.view;
-    view = (VIEWS[data.view] ?? generic)(at("view"), page);
+    if (VIEWS[data.view]) view = VIEWS[data.view](at("view"), page);
+    else fetchView(data.view);
+  }
+  if (!view) {
+    waiting.push(data);
+    return;
   }
   at("empty").hidden = true;
   view.update(data);
+}
+
+/** A view of somebody's own is a module that the server has beside ours. */
+async function fetchView(name) {
+  try {
+    VIEWS[name] = (await import(`/static/views/${name}.js`)).default;
+  } catch (error) {
+    tell(`The view ${name} cannot be loaded: ${error.message}`);
+    return;
+  }
+  if (viewName !== name || view) return;
+  const come = waiting;
+  waiting = [];
+  view = VIEWS[name](at("view"), page);
+  for (const data of come) draw(data);
 }
 
 function gone(name) {
@@ -128,6 +157,8 @@ const page = {
   /** Ask the server for other series of this run. */
   show(names) {
     shows.set(selected, names);
+    history.replaceState(null, "", hash(selected));
+    list();
     open();
   },
 };
@@ -144,6 +175,7 @@ function list(flash = false) {
     const state = each.status.replace(/\W/g, "") || "running";
     known.root.dataset.status = each.ended ? (["failed", "interrupted"].includes(state) ? "failed" : "ended") : state === "failed" ? "failed" : "running";
     known.link.setAttribute("aria-current", String(each.run === selected));
+    known.link.href = hash(each.run);
     say(known.label, each.label || each.run);
     say(known.status, each.status);
     say(known.id, each.run);
@@ -166,7 +198,7 @@ function entry(name, flash) {
   const status = element("span", { class: "run-status" });
   const id = element("span", { class: "run-about" });
   const about = element("span", { class: "run-about" });
-  const link = element("a", { href: `#${encodeURIComponent(name)}`, "data-testid": "run" }, label, status, id, about);
+  const link = element("a", { "data-testid": "run" }, label, status, id, about);
   return { root: element("li", { "data-run": name, class: flash ? "new" : "" }, link), link, label, status, id, about };
 }
 
@@ -244,7 +276,7 @@ const fold = () => { at("runs-fold").open = wide.matches; };
 wide.addEventListener("change", fold);
 
 addEventListener("hashchange", () => {
-  select(fromHash());
+  select(...fromHash());
   if (!wide.matches) fold();
 });
 addEventListener("pagehide", () => source?.close());
@@ -252,6 +284,4 @@ addEventListener("pageshow", (event) => event.persisted && open());
 setInterval(() => { list(); header(); }, 5000);
 fold();
 paintTheme();
-selected = fromHash();
-header();
-open();
+select(...fromHash());

@@ -1,8 +1,11 @@
 """What the page shows of a run: one view for each family of messages."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from ...errors import BadInput
 from .generic import Generic
 from .nuts import Nuts
 from .spc import Spc
@@ -31,8 +34,36 @@ class View(Protocol):
         """Return where the view is, for `since`."""
 
 
-VIEWS: dict[str, Callable[[str], View]] = {"nuts": Nuts, "spc": Spc}
+class OwnView(View, Protocol):
+    """A view of somebody's own messages: its `name` is their family, and it brings the module that draws it."""
+
+    script: ClassVar[Path]
+    """The JavaScript module, which stands beside those of `page/static/views` and may import what they import."""
+
+    def __init__(self, run: str) -> None: ...
+
+
+Views = dict[str, Callable[[str], View]]
 """Family, which is what stands before the first dot of a message's type -> its view; others have `Generic`."""
+
+VIEWS: Views = {"nuts": Nuts, "spc": Spc}
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
+
+
+def scripts(views: Iterable[type[OwnView]]) -> dict[str, Path]:
+    """Return the module of each view by name, or raise `BadInput` where something of it is missing."""
+    found: dict[str, Path] = {}
+    for view in views:
+        name, script = getattr(view, "name", None), getattr(view, "script", None)
+        told = f"view {getattr(view, '__qualname__', view)}"
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in ("generic", "view"):
+            raise BadInput(f"{told}: name must be the family of its messages, small letters and digits, got {name!r}")
+        if not isinstance(script, Path) or not script.is_file():
+            raise BadInput(f"{told}: script must be the Path of its JavaScript module, got {script}")
+        if missing := [each for each in ("take", "full", "since", "mark") if not callable(getattr(view, each, None))]:
+            raise BadInput(f"{told}: there is no method {missing[0]}; a view has take, full, since and mark")
+        found[name] = script
+    return found
 
 
 def family(message: dict[str, Any]) -> str:
@@ -40,4 +71,4 @@ def family(message: dict[str, Any]) -> str:
     return str(message["type"]).split(".", 1)[0]
 
 
-__all__ = ["VIEWS", "Generic", "Nuts", "Spc", "View", "family"]
+__all__ = ["VIEWS", "Generic", "Nuts", "OwnView", "Spc", "View", "Views", "family", "scripts"]
