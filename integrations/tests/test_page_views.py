@@ -1,5 +1,6 @@
 """What the page shows of a run: the whole state, and differences that lead to it."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -204,3 +205,35 @@ def test_names_hold_commas() -> None:
     assert choose(["a,c", "mu", "mu", "<b>"], names, 1) == ["a,c", "mu"]
     assert choose([], names, 2) == ["mu", "b[1, 2]"]
     assert choose(["unknown"], names, 1) == ["mu"]
+
+
+@pytest.mark.parametrize(
+    ("draws", "rhat", "ess"),
+    [
+        ([[1.0] * 30, [1.0] * 30], None, None),  # constant
+        ([[1.0] * 30, [2.0] * 30], 1000.0, "any"),  # stuck, in two places
+        ([[float("nan")] * 30, [float("inf")] * 30], None, None),
+        ([[1e200 * k for k in range(30)], [1e300] * 30], "any", "any"),
+        ([[0.5], [0.25]], None, None),  # too few
+        ([[0.5, 0.2], []], None, None),
+    ],
+)
+def test_what_has_no_rhat_yet_is_told_as_such(draws: list[list[float]], rhat: Any, ess: Any) -> None:
+    view = Nuts("r")
+    for chain, values in enumerate(draws):
+        for seq, value in enumerate(values):
+            head = {"type": "nuts.draw/1", "part": f"chain-{chain}", "seq": seq, "chain": chain, "draw": seq}
+            view.take(head | {"values": {"x": value}, "stats": {"diverging": False}})
+    (row,) = json.loads(encode(view.full(["x"])))["summary"]  # and no warning: they are errors here
+    assert rhat in (row["rhat"], "any")
+    assert ess in (row["ess"], "any")
+
+
+def test_progress_is_what_came_and_not_what_a_sampler_has_ready(sampled: tuple[Messages, ln.Result]) -> None:
+    view = Nuts("r")
+    for message in sampled[0]:
+        if message["type"] in ("nuts.start/1", "nuts.warmup/1") or message["seq"] < 100:
+            view.take(message)
+    view.take({"type": "nuts.progress/1", "chains": [{"chain": 0, "iteration": 850, "total": 850}]})
+    whole = view.full([])
+    assert [row["iteration"] for row in whole["chains"]] == [250, 250]

@@ -271,7 +271,7 @@ at("theme").addEventListener("click", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
-const wide = matchMedia("(min-width: 900px)");
+const wide = matchMedia("(min-width: 1100px)");
 const fold = () => { at("runs-fold").open = wide.matches; };
 wide.addEventListener("change", fold);
 

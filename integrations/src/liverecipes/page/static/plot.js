@@ -138,6 +138,8 @@ export class Plot extends Picture {
     } else {
       this.#plot.setData(columns);
     }
+    // A step may have got its name without a change of the axis.
+    if (this.options.label) this.#plot.redraw(false, true);
     this.root.dataset.painted = String(Number(this.root.dataset.painted ?? 0) + 1);
   }
 

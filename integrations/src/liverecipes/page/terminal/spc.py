@@ -32,7 +32,7 @@ class SpcDrawing:
         newest = data["lengths"][-1] if data["lengths"] else {"lengths": [], "probabilities": []}
         since = since_change(points, newest["lengths"], newest["probabilities"], 3)
         alarms = [f"{each['label']}: {each['text']}" for each in data["alarms"][-3:]] or ["none so far"]
-        told = Text("\n".join(map(printable, alarms)), no_wrap=True, overflow="ellipsis")
+        told = Text("\n".join([*map(printable, alarms), "", ""][:3]), no_wrap=True, overflow="ellipsis")
         half = width // 2
         both.add_row(
             panel(since, half, "since the last change"), panel(told, width - half, f"alarms: {data['alarm_count']}")

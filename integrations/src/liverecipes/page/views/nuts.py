@@ -6,7 +6,7 @@ A difference holds `chains`, `summary`, `divergent` and `failures` whole, and of
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -22,6 +22,8 @@ MOST_TRACED = 16
 """Chains with traces and in the summary."""
 MOST_CHAINS = 64
 """Chains in the table."""
+LARGEST_RHAT = 1000.0
+"""What is told of chains that stand still in different places, which have an infinite one."""
 _DEFAULT_SHOWN = 4
 _BLOCK = 64
 _EVERY = 1.0
@@ -216,7 +218,8 @@ class Nuts:
         return {
             "chain": chain.k,
             "phase": "done" if over or (samples and draws >= samples) else "sampling" if draws else "warmup",
-            "iteration": max(warmed + draws, int(progress.get("iteration", 0))),
+            # What came, not how far a sampler is that computes ahead of a slow sink.
+            "iteration": warmed + draws or int(progress.get("iteration", 0)),
             # Warm-up may end before its time.
             "total": warmed + samples if draws and warmed else progress.get("total", warmup + samples),
             "draws": draws,
@@ -231,15 +234,26 @@ class Nuts:
         now = time.monotonic()
         due = now >= self._summary_at + _EVERY or self._status != "running"
         if self._summary_of != self._taken and due:
-            self._summary = self._running.summary().columns
+            with np.errstate(all="ignore"):  # draws that are constant, not finite or too few have no R-hat
+                self._summary = _told(self._running.summary().columns)
             self._summary_at, self._summary_of = now, self._taken
-        columns = {"mean": "mean", "sd": "sd", "rhat": "r_hat", "ess": "ess_mean"}
         if not self._summary or len(self._summary["mean"]) != len(self._names):
             return []
         return [
-            {"name": name} | {key: float(self._summary[column][self._names[name]]) for key, column in columns.items()}
+            {"name": name} | {key: float(column[self._names[name]]) for key, column in self._summary.items()}
             for name in shown
         ]
+
+
+def _told(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The columns that are shown: no effective sample size of a constant or of what is not finite, a bounded R-hat."""
+    moves = np.isfinite(columns["sd"]) & (columns["sd"] > 0)
+    return {
+        "mean": columns["mean"],
+        "sd": columns["sd"],
+        "rhat": np.minimum(columns["r_hat"], LARGEST_RHAT),
+        "ess": np.where(moves, columns["ess_mean"], np.nan),
+    }
 
 
 class _Trace:

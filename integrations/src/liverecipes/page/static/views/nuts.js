@@ -196,6 +196,7 @@ export default function mount(root, page) {
     context.stroke();
     context.fillStyle = colours.soft;
     context.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    context.textAlign = "left";
     context.textBaseline = "top";
     if (right - left > 60 * devicePixelRatio) context.fillText("warm-up", Math.max(left, u.bbox.left) + 5 * devicePixelRatio, u.bbox.top + 3 * devicePixelRatio);
   }
