@@ -17,6 +17,8 @@ GOOD_RHAT = 1.01
 SILENT = 5.0
 """Seconds after which a chain that is not done is called silent."""
 _HISTOGRAM = 16
+_OTHER_COLUMNS = 62
+"""Width of the table of chains without bars and notes."""
 
 
 class NutsDrawing:
@@ -81,23 +83,25 @@ class NutsDrawing:
     def _chains(self, data: dict[str, Any], room: int, width: int) -> RenderableType:
         if not data["chains"]:
             return Text("no chain yet")
-        table = columns(("chain", "", "", "phase", "step size", "depth", "accept", "div", ""), 1)
-        table.columns[3].justify = table.columns[8].justify = "left"
-        bars = max(8, min(24, width - 62))
         middle = statistics.median(chain["iteration"] for chain in data["chains"])
         hidden = len(data["chains"]) - room
-        for chain in data["chains"][: room - (hidden > 0)]:
+        shown = data["chains"][: room - (hidden > 0)]
+        notes = [note(chain, middle, data["status"] == "running") for chain in shown]
+        bars = min(24, width - _OTHER_COLUMNS - max(map(len, notes), default=0))
+        table = columns(("", "", "", "phase", "step", "depth", "accept", "div", ""), 1)
+        table.columns[3].justify = table.columns[8].justify = "left"
+        for chain, told in zip(shown, notes, strict=True):
             share = chain["iteration"] / chain["total"] if chain["total"] else 0.0
             table.add_row(
                 str(chain["chain"]),
-                bar(share, bars),
+                bar(share, bars) if bars >= 4 else "",
                 f"{chain['iteration']} of {chain['total']}",
                 "warm-up" if chain["phase"] == "warmup" else chain["phase"],
                 number(chain["step_size"], 3),
                 number(chain["tree_depth"]),
                 "–" if chain["acceptance_rate"] is None else f"{chain['acceptance_rate']:.2f}",
                 Text(count(chain["divergences"] or 0), "red" if chain["divergences"] else ""),
-                Text(note(chain, middle, data["status"] == "running"), "bold red"),
+                Text(told, "bold red"),
             )
         return table if hidden <= 0 else Group(table, Text(f"... and {hidden + 1} more chains", "dim"))
 
