@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import httpx
 import livenuts as ln
@@ -119,6 +119,24 @@ def test_the_token_becomes_a_strict_cookie(page: Page) -> None:
     answer = httpx.get(page.url)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert answer.headers["set-cookie"] == f"live-{page.port}={page.token}; HttpOnly; Path=/; SameSite=strict"
+
+
+def test_the_browser_is_opened_with_a_code_that_is_good_once(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    page.open()
+    assert page.token not in opened[0]  # others may read a browser's command line
+    answer = httpx.get(opened[0])
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert answer.headers["set-cookie"].startswith(f"live-{page.port}={page.token};")
+    assert httpx.get(opened[0]).status_code == 403
+    for wrong in ("/?once=", "/?once=x", f"/?once={page.token}", f"/events?once={opened[0].partition('=')[2]}"):
+        assert httpx.get(f"http://127.0.0.1:{page.port}{wrong}").status_code == 403
+    page.open()
+    later = time.monotonic() + 61
+    with monkeypatch.context() as patch:
+        patch.setattr("liverecipes.page.server.time", SimpleNamespace(monotonic=lambda: later))
+        assert httpx.get(opened[1]).status_code == 403
 
 
 def test_every_answer_forbids_what_is_not_from_here(page: Page) -> None:
@@ -432,9 +450,10 @@ def test_the_server_ends_within_a_second_with_streams_open(queue_url: str) -> No
 class Watching:
     """`live watch` in a process of its own."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, stdin: IO[str] | None = None) -> None:
         command = [sys.executable, "-m", "liverecipes.cli", "watch", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([\w-]+)(#\S+)?\n", line)
@@ -479,10 +498,28 @@ def test_the_command_tells_what_is_wrong(queue_url: str, capsys: pytest.CaptureF
     for arguments, words in (
         (["other"], "live: other: no such run on the queue"),
         (["--port", str(page.port)], f"live: --port {page.port}: "),
-        (["--token", "a b"], "live: --token: must be"),
+        (["--token", "a b"], "live: --token (or its file, or $LIVE_TOKEN): must be"),
     ):
         assert main(["watch", "--queue", queue_url, *arguments]) == 2
         assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["file", "pipe", "environment"])
+def test_a_token_that_no_list_of_processes_shows(
+    way: str, queue_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = "a-token-of-my-own"
+    (tmp_path / "token").write_text(f"{token}\n")
+    arguments = ["--queue", queue_url]
+    if way == "environment":
+        monkeypatch.setenv("LIVE_TOKEN", token)
+    else:
+        arguments += ["--token-file", str(tmp_path / "token") if way == "file" else "/dev/stdin"]
+    with (tmp_path / "token").open() as pipe:
+        watching = Watching(*arguments, stdin=pipe)
+    assert watching.token == token
+    assert token not in " ".join(watching.process.args)  # type: ignore[arg-type]
+    watching.end(signal.SIGTERM)
 
 
 def test_ctrl_c_ends_the_command(queue_url: str) -> None:
