@@ -178,6 +178,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 8])
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/page.md")
     options = parser.parse_args()
+    busy = os.getloadavg()[1]
     found: dict[tuple[str, str], list[float]] = {}
     for _ in range(options.repeats):
         for kind in KINDS:
@@ -209,10 +210,11 @@ def main() -> None:
     lines = [
         "# The page: messages a second",
         "",
-        f"{versions('livequeue', 'livenuts', 'uvicorn', 'starlette')}; {machine()}. `{command()}`.",
+        f"{versions('livequeue', 'livenuts', 'redis', 'hiredis', 'uvicorn')}; {machine()}. `{command()}`.",
         f"{options.messages:,} messages of one publishing process; medians of {options.repeats} interleaved runs",
         "(smallest to largest). Live: from the first publication until every client, a process with a plain HTTP",
-        f"connection, had them all; publisher, store, server and clients share {os.cpu_count()} cores.",
+        f"connection, had them all; publisher, store, server and clients share {os.cpu_count()} cores, with others'",
+        f"work where the load average over the five minutes before is not small: it was {busy:.1f}.",
         "",
         *table(heads, [[kind, *(cell(kind, name) for name in names)] for kind in KINDS]),
         f"Events a second to a client, in the order of the table: {rates_of_events}; the server's limit is 10.",
