@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 FOLDER = Path(__file__).parent
 COLOURS = 96
-WIDTH, HEIGHT = 1400, 1075
+WIDTH, HEIGHT = 1400, 1060
 SHOWN_AT = 4000
 """Draws of all chains when the picture is taken."""
 

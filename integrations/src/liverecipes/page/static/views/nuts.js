@@ -247,7 +247,6 @@ export default function mount(root, page) {
     const sizes = state.summary.map((each) => each.ess).filter((each) => each !== null);
     const divergent = state.chains.reduce((sum, each) => sum + (each.divergences ?? 0), 0);
     tiles(facts, [
-      ["model", state.model || "–"],
       ["draws", count(state.chains.reduce((sum, each) => sum + each.draws, 0))],
       ["iterations/s", running && rate ? number(rate, 2 + (rate >= 100)) : "–"],
       [running ? "time left" : "status", running ? (rate ? `≈ ${duration((total - made) / rate)}` : "–") : state.status],
