@@ -351,6 +351,33 @@ def test_a_second_run_appears_and_is_chosen_by_its_link(
         see(opened, "parts", "machine")
 
 
+def test_steps_have_their_names_once_they_are_known(
+    page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
+) -> None:
+    messages: list[dict[str, Any]] = []
+    run(load("nile"), Settings(nuts=False, prior=load("nile").prior), 1, messages.append, messages.append)
+    with memory.publisher("nile") as publisher:
+        for message in messages[:4]:
+            publisher(message)
+        publisher.flush()
+        opened = tab(page.url)
+        wait_until(opened, "() => Number(document.querySelector('[data-testid=recent-plot]')?.dataset.painted) > 0")
+        opened.evaluate(
+            """() => {
+              window.written = [];
+              const write = CanvasRenderingContext2D.prototype.fillText;
+              CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+                if (this.canvas.closest("[data-testid=recent-plot]")) window.written.push(text);
+                return write.call(this, text, ...rest);
+              };
+            }"""
+        )
+        for message in messages[4:-1]:  # the end would change the axis
+            publisher(message)
+        publisher.flush()
+        wait_until(opened, "() => window.written.includes('1901')")
+
+
 def test_the_variables_that_were_chosen_outlive_a_reload(
     page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
 ) -> None:
