@@ -37,7 +37,14 @@ def sampled() -> tuple[Messages, ln.Result]:
     found: Messages = []
     model = ln.Model("pair").rv("mu", ln.dist.Normal(0, 1)).rv("theta", ln.dist.Normal("mu", 1), shape=(2, 9))
     return found, ln.sample(
-        model, seed=1, num_chains=2, num_warmup=150, num_samples=300, sink=found.append, progress=False
+        model,
+        seed=1,
+        num_chains=2,
+        num_warmup=150,
+        num_samples=300,
+        sink=found.append,
+        early_stop=False,
+        progress=False,
     )
 
 
