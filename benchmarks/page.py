@@ -145,8 +145,11 @@ def live(url: str, kind: str, count: int, clients: int) -> tuple[float, float, f
     return count / (stored - began), count / (last - began), int(ends[0][1]) / (last - began)
 
 
-def stored(queue: livequeue.Queue, kind: str, count: int) -> tuple[float, float]:
-    """Messages a second of a reader of what is stored: the subscription alone, and the hub's with its view."""
+def stored(queue: livequeue.Queue, kind: str, count: int) -> tuple[float, float, float]:
+    """Messages a second of a reader of what is stored: the subscription alone, and the hub's with its view.
+
+    The third is the hub's processor time, in microseconds a message, pictures at ten a second included.
+    """
     with queue.publisher(RUN) as sink:
         for message in KINDS[kind](count):
             sink(message)
@@ -155,14 +158,14 @@ def stored(queue: livequeue.Queue, kind: str, count: int) -> tuple[float, float]
     with queue.subscribe(RUN, follow=False) as messages:
         assert sum(1 for _ in messages) == total
     alone = total / (time.perf_counter() - began)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     watch = Watch(queue, RUN, 0.0)
     while (picture := watch.picture(None, [])) is None or taken({"view": picture.view} | picture.data) < count:
-        time.sleep(0.02)
-    seconds = time.perf_counter() - began
+        time.sleep(0.1)
+    seconds, used = time.perf_counter() - began, time.process_time() - used
     watch.close()
     watch.join(2.0)
-    return alone, total / seconds
+    return alone, total / seconds, 1e6 * used / total
 
 
 def main() -> None:
@@ -185,7 +188,8 @@ def main() -> None:
             rates: dict[str, float] = {}
             with tempfile.TemporaryDirectory(prefix="lq-") as folder:
                 with livequeue.connect(f"embedded://{folder}/stored") as queue:
-                    rates["read, stored"], rates["hub, stored"] = stored(queue, kind, options.messages)
+                    alone, hub, used = stored(queue, kind, options.messages)
+                    rates |= {"read, stored": alone, "hub, stored": hub, "hub, microseconds": used}
                 for clients in options.clients:
                     url = f"embedded://{folder}/live-{clients}"
                     with livequeue.connect(url):  # the store lasts as long as this
@@ -198,11 +202,12 @@ def main() -> None:
 
     def cell(kind: str, name: str) -> str:
         runs = found[kind, name]
-        low, middle, high = (f"{rate:,.0f}" for rate in (min(runs), statistics.median(runs), max(runs)))
+        form = "{:.1f}" if "microseconds" in name else "{:,.0f}"
+        low, middle, high = (form.format(rate) for rate in (min(runs), statistics.median(runs), max(runs)))
         return f"{middle} ({low} to {high})"
 
-    names = ["read, stored", "hub, stored", *(f"to {clients}" for clients in options.clients)]
-    heads = ["messages", "read alone, stored", "hub alone, stored"]
+    names = ["read, stored", "hub, stored", "hub, microseconds", *(f"to {clients}" for clients in options.clients)]
+    heads = ["messages a second", "read alone, stored", "hub alone, stored", "its processor time a message, µs"]
     heads += [f"live to {n} client{'s' if n > 1 else ''}" for n in options.clients]
     rates_of_events = ", ".join(
         f"{statistics.median(found[kind, f'events to {n}']):.1f}" for kind in KINDS for n in options.clients
