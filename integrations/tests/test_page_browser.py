@@ -313,7 +313,7 @@ def serving(*arguments: str, cwd: Path) -> Iterator[str]:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
     finally:
-        process.kill()
+        process.terminate()  # a killed one would leave the queue's server behind
         process.communicate()
 
 
@@ -435,7 +435,7 @@ def test_the_worked_example_of_a_view_is_seen(
             see(opened, "fact-time", "5.99 s")
             assert ink(opened, "[data-testid=angle-plot] canvas") > 10
     finally:
-        swing.kill()
+        swing.send_signal(signal.SIGINT)
         swing.wait()
 
 
