@@ -100,6 +100,16 @@ def test_nuts_shows_the_numbers_of_the_page(sampled: tuple[Messages, ln.Result])
     assert lines[0].startswith(f"mu: mean {mean:g}, sd ")
 
 
+def test_what_there_is_no_room_for_is_counted(sampled: tuple[Messages, ln.Result]) -> None:
+    view = fed(Nuts("r"), sampled[0])
+    names = view.full([])["names"]
+    for height, shown in ((22, names), (22, names[:3]), (60, names), (60, names[:3])):
+        text = drawn(NutsDrawing("r"), view.full(shown), height=height)
+        rows = sum(f" {name} " in text for name in names)
+        (more,) = re.findall(r"and (\d+) more", text) or ["0"]
+        assert rows + int(more) == 19
+
+
 def test_a_chain_that_lags_is_silent_or_fails_is_named(sampled: tuple[Messages, ln.Result]) -> None:
     messages, _ = sampled
     held = [m for m in messages if m["type"] != "nuts.end/1" and not (m.get("chain") == 1 and m.get("draw", 0) > 20)]
@@ -286,6 +296,7 @@ def test_ctrl_c_gives_the_terminal_back(queue_url: str, number: signal.Signals, 
         (["--view", "nowhere:X"], "--view nowhere:X: No module named 'nowhere'"),
         (["--view", "mine:Nothing"], "--view mine:Nothing: module 'mine' has no attribute 'Nothing'"),
         (["--view", "mine:NoName"], "view NoName: name must be the family of its messages"),
+        (["--view", "mine:Taken"], "view Taken: the page has a view 'nuts' of its own"),
         (["--view", "mine:NoScript"], "view NoScript: script must be the Path of its JavaScript module"),
         (["--view", "mine:NoMethods"], "view NoMethods: there is no method take"),
     ],
@@ -298,6 +309,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     Path("short").write_text("abc\n")
     Path("mine.py").write_text(
         "from pathlib import Path\n\nclass NoName: pass\n\nclass NoScript: name = 'mine'\n\n"
+        "class Taken: name = 'nuts'\n\n"
         "class NoMethods: name, script = 'mine', Path(__file__)\n"
     )
     assert main(["watch", "--queue", queue_url, *arguments]) == 2

@@ -113,11 +113,13 @@ class NutsDrawing:
         for each in data["draws"]:
             drawn.setdefault(each["name"], []).extend(each["tail"])
         table = columns(("", "mean", "sd", "R-hat", "ESS", "newest draws"), 1)
-        hidden = len(data["names"]) - room
-        for name in data["shown"][: room - (hidden > 0)]:
+        shown = data["shown"][:room]
+        if len(shown) < len(data["names"]):
+            shown = shown[: room - 1]
+        for name in shown:
             row = known.get(name)
             bad = row is not None and row["rhat"] > GOOD_RHAT
-            cells = ("–",) * 4 if row is None else (number(row["mean"]), number(row["sd"], 3), rhat(row["rhat"]))
+            cells = ("–",) * 3 if row is None else (number(row["mean"]), number(row["sd"], 3), rhat(row["rhat"]))
             table.add_row(
                 printable(name),
                 *cells[:2],
@@ -125,7 +127,8 @@ class NutsDrawing:
                 "–" if row is None else size(row["ess"]),
                 histogram(drawn.get(name, ()), _HISTOGRAM),
             )
-        return table if hidden <= 0 else Group(table, Text(f"... and {len(data['names']) - room + 1} more", "dim"))
+        hidden = len(data["names"]) - len(shown)
+        return Group(table, Text(f"... and {hidden} more", "dim")) if hidden else table
 
 
 def rhat(value: float) -> str:

@@ -56,8 +56,10 @@ def scripts(views: Iterable[type[OwnView]]) -> dict[str, Path]:
     for view in views:
         name, script = getattr(view, "name", None), getattr(view, "script", None)
         told = f"view {getattr(view, '__qualname__', view)}"
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in ("generic", "view"):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise BadInput(f"{told}: name must be the family of its messages, small letters and digits, got {name!r}")
+        if name in (*VIEWS, Generic.name):
+            raise BadInput(f"{told}: the page has a view {name!r} of its own; name must be another family of messages")
         if not isinstance(script, Path) or not script.is_file():
             raise BadInput(f"{told}: script must be the Path of its JavaScript module, got {script}")
         if missing := [each for each in ("take", "full", "since", "mark") if not callable(getattr(view, each, None))]:

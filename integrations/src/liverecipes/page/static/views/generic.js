@@ -1,9 +1,8 @@
 // A run of any engine: its parts, every number that its messages hold, and the last message of each part.
 
-import { count, element, number, say } from "../dom.js";
+import { count, element, number, picker, say } from "../dom.js";
 import { figure, look, Plot, sample } from "../plot.js";
 import { overview, Series } from "../series.js";
-import { picker } from "./nuts.js";
 
 export default function mount(root, page) {
   let state = null;

@@ -1,6 +1,6 @@
 // NUTS: traces of all chains first, then where each chain is, histograms, and the choice of variables.
 
-import { choice, count, duration, element, number, say } from "../dom.js";
+import { choice, count, duration, element, number, picker, say, tiles } from "../dom.js";
 import { chained, newest, overview, Series } from "../series.js";
 import { figure, look, Plot, sample } from "../plot.js";
 
@@ -308,60 +308,6 @@ export default function mount(root, page) {
         each.trace.destroy();
         each.histogram.destroy();
       }
-    },
-  };
-}
-
-/** Facts in large type: pairs of a name and a value, and whether it is a bad sign. */
-export function tiles(root, pairs) {
-  while (root.children.length > pairs.length) root.lastChild.remove();
-  pairs.forEach(([name, value, bad], place) => {
-    if (!root.children[place]) root.append(element("div", {}, element("dt"), element("dd")));
-    const tile = root.children[place];
-    say(tile.children[0], name);
-    say(tile.children[1], value);
-    tile.dataset.testid = `fact-${name.replace(/\W+/g, "-")}`;
-    tile.classList.toggle("bad", Boolean(bad));
-  });
-}
-
-/** The choice of series: a button, and a panel that it opens. */
-export function picker(change, noun = "variables") {
-  let names = [];
-  let shown = [];
-  const button = element("button", { type: "button", "aria-expanded": "false", "data-testid": "pick" });
-  const filter = element("input", { type: "search", placeholder: `find among the ${noun}`, "aria-label": "filter", "data-testid": "pick-filter" });
-  const options = element("div", { class: "options", "data-testid": "pick-options" });
-  const panel = element("div", { class: "picker", hidden: true }, filter, options);
-  button.addEventListener("click", () => {
-    panel.hidden = !panel.hidden;
-    button.setAttribute("aria-expanded", String(!panel.hidden));
-    fill();
-  });
-  filter.addEventListener("input", fill);
-
-  function fill() {
-    if (panel.hidden) return;
-    const wanted = filter.value.toLowerCase();
-    options.replaceChildren(...names.filter((name) => name.toLowerCase().includes(wanted)).map((name) => {
-      const box = element("input", { type: "checkbox", checked: shown.includes(name) });
-      box.addEventListener("change", () => {
-        const chosen = names.filter((each) => (each === name ? box.checked : shown.includes(each)));
-        if (!chosen.length) box.checked = true;
-        else change((shown = chosen));
-      });
-      return element("label", {}, box, element("span", { textContent: name }));
-    }));
-  }
-
-  return {
-    root: button,
-    panel,
-    set(all, some) {
-      const changed = String(all) !== String(names);
-      [names, shown] = [all, some];
-      say(button, `${noun}: ${some.length} of ${all.length}`);
-      if (changed) fill();
     },
   };
 }

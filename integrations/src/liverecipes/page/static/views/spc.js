@@ -1,8 +1,7 @@
 // Process control: the answer, the chart with its limits, where the changes are likely, and the alarms.
 
-import { count, element, number, say } from "../dom.js";
+import { count, element, number, say, tiles } from "../dom.js";
 import { figure, Picture, Plot, theme } from "../plot.js";
-import { tiles } from "./nuts.js";
 
 const MOST_POINTS = 2000;
 const MOST_COLUMNS = 300;
