@@ -1,0 +1,64 @@
+"""The calendar of the compiled interpreter: a 4-ary heap in two arrays, its root left open between events.
+
+Entries come in the order of (time, key); keys are unique, so the order is total. The event that is taken leaves a hole
+at the root, and the next one to be scheduled fills it: a hold is one sift, not two. The smallest of four children is
+found without branches, since mispredicted ones are what a heap costs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import int64, njit
+
+inline = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+
+
+@inline
+def earlier(time: Any, key: Any, other_time: Any, other_key: Any) -> Any:
+    return (time < other_time) | ((time == other_time) & (key < other_key))
+
+
+@inline
+def push(times: Any, keys: Any, n: Any, time: Any, key: Any) -> None:
+    """Add an entry to a heap of n without a hole."""
+    i = n
+    while i > 0:
+        parent = (i - 1) >> 2
+        if not earlier(time, key, times[parent], keys[parent]):
+            break
+        times[i] = times[parent]
+        keys[i] = keys[parent]
+        i = parent
+    times[i] = time
+    keys[i] = key
+
+
+@inline
+def replace(times: Any, keys: Any, n: Any, time: Any, key: Any) -> None:
+    """Put an entry in place of the root of a heap of n."""
+    i = 0
+    c = 1
+    while c + 3 < n:
+        a = c + int64(earlier(times[c + 1], keys[c + 1], times[c], keys[c]))
+        b = c + 2 + int64(earlier(times[c + 3], keys[c + 3], times[c + 2], keys[c + 2]))
+        c = b if earlier(times[b], keys[b], times[a], keys[a]) else a
+        if not earlier(times[c], keys[c], time, key):
+            times[i] = time
+            keys[i] = key
+            return
+        times[i] = times[c]
+        keys[i] = keys[c]
+        i = c
+        c = 4 * i + 1
+    if c < n:
+        b = c
+        for d in range(c + 1, n):
+            if earlier(times[d], keys[d], times[b], keys[b]):
+                b = d
+        if earlier(times[b], keys[b], time, key):
+            times[i] = times[b]
+            keys[i] = keys[b]
+            i = b
+    times[i] = time
+    keys[i] = key

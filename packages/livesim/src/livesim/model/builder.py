@@ -1,0 +1,248 @@
+"""The model builder: resources and processes by name, checked when they are added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from livesim.draws import Distribution
+from livesim.model.expressions import STATES, Expression, Parameter, State, leaves
+from livesim.model.flow import check_holdings, targets
+from livesim.model.resources import (
+    MODES,
+    Container,
+    Conveyor,
+    Failures,
+    Resource,
+    Schedule,
+    one_of,
+    positive_number,
+    whole,
+)
+from livesim.model.verbs import (
+    Arrive,
+    Assign,
+    Get,
+    Label,
+    Put,
+    Release,
+    Renege,
+    Seize,
+    Step,
+    Transport,
+    Wait,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Process:
+    """A name and its steps; the first is `arrive`."""
+
+    name: str
+    steps: tuple[Step, ...]
+
+
+class Model:
+    """A system of resources and processes as data. Every method adds to the model and returns it.
+
+    >>> from livesim import Model, arrive, depart, exponential, hold, release, seize
+    >>> shop = Model("barbershop").resource("barber").process(
+    ...     "customer", arrive(every=exponential(mean=18)), seize("barber"), hold(exponential(mean=16)),
+    ...     release("barber"), depart())
+    >>> shop
+    <Model 'barbershop': barber, customer>
+    """
+
+    def __init__(self, name: str = "model") -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"a model's name is a non-empty string, got {name!r}")
+        self.name = name
+        self.resources: dict[str, Resource] = {}
+        self.conveyors: dict[str, Conveyor] = {}
+        self.containers: dict[str, Container] = {}
+        self.processes: dict[str, Process] = {}
+
+    def resource(
+        self,
+        name: str,
+        capacity: int | Schedule = 1,
+        *,
+        discipline: str | Expression = "fifo",
+        preemption: str | None = None,
+        failures: Failures | None = None,
+    ) -> Model:
+        """Add a resource of `capacity` units, or one whose capacity follows a `schedule`.
+
+        discipline: how jobs of equal priority wait: "fifo", "lifo", or an expression, the smallest value first.
+        preemption: None, or what becomes of the hold of a less urgent job that a seize interrupts: "resume" (the rest
+            of it follows), "restart" (all of it again) or "resample" (a new draw).
+        failures: breakdowns of the whole resource, from `livesim.failures`.
+        """
+        self._new_name("resource", name)
+        where = f"resource {name!r}"
+        if not isinstance(capacity, Schedule):
+            capacity = whole(f"{where}: capacity", capacity, 1)
+        if not isinstance(discipline, Expression):
+            one_of(f"{where}: discipline", discipline, ("fifo", "lifo"))
+        if preemption is not None:
+            one_of(f"{where}: preemption", preemption, MODES)
+        if failures is not None and not isinstance(failures, Failures):
+            raise TypeError(f"{where}: failures must be made by livesim.failures(...), got {failures!r}")
+        self._check_states(where, discipline)
+        self.resources[name] = Resource(name, capacity, discipline, preemption, failures)
+        return self
+
+    def conveyor(self, name: str, *, length: float, speed: float, capacity: int) -> Model:
+        """Add a conveyor: jobs travel `length / speed`, at most `capacity` of them at once."""
+        self._new_name("conveyor", name)
+        where = f"conveyor {name!r}"
+        self.conveyors[name] = Conveyor(
+            name,
+            positive_number(f"{where}: length", length),
+            positive_number(f"{where}: speed", speed),
+            whole(f"{where}: capacity", capacity, 1),
+        )
+        return self
+
+    def container(self, name: str, *, capacity: float = float("inf"), initial: float = 0.0) -> Model:
+        """Add a container that holds at most `capacity`, and `initial` at the start."""
+        self._new_name("container", name)
+        limit = positive_number(f"container {name!r}: capacity", capacity)
+        if not 0 <= initial <= limit:
+            raise ValueError(
+                f"container {name!r}: initial must lie between 0 and the capacity {limit:g}, got {initial!r}"
+            )
+        self.containers[name] = Container(name, limit, float(initial))
+        return self
+
+    def process(self, name: str, *steps: Step) -> Model:
+        """Add a process: `arrive(...)`, then its steps. Anything wrong in it is an error that names the step."""
+        self._new_name("process", name)
+        if not steps or not isinstance(steps[0], Arrive):
+            raise ValueError(f"process {name!r}: step 1 must be arrive(...), got {steps[0] if steps else 'nothing'}")
+        attributes = {attribute for step in steps if isinstance(step, Assign) for attribute, _ in step.values}
+        for number, step in enumerate(steps, 1):
+            if not isinstance(step, Step):
+                raise TypeError(f"process {name!r}, step {number}: expected a verb such as hold(3), got {step!r}")
+            self._check_step(f"process {name!r}, step {number}, {step}", number, step, steps, name, attributes)
+        check_holdings(name, steps)
+        self.processes[name] = Process(name, steps)
+        return self
+
+    def names(self) -> list[str]:
+        """Every name in the model: resources, conveyors, containers and processes."""
+        return [*self.resources, *self.conveyors, *self.containers, *self.processes]
+
+    def parameters(self) -> dict[str, float]:
+        """The parameters that the model names, and their defaults."""
+        found: dict[str, float] = {}
+        for leaf in self._leaves():
+            if isinstance(leaf, Parameter) and found.setdefault(leaf.name, leaf.default) != leaf.default:
+                raise ValueError(
+                    f"param {leaf.name!r} has two defaults in model {self.name!r}: {found[leaf.name]:g} and {leaf.default:g}"
+                )
+        return found
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name!r}: {', '.join(self.names()) or 'empty'}>"
+
+    # -- checks at the door --------------------------------------------------------------------------------------------
+
+    def _leaves(self) -> Iterable[Parameter | State]:
+        for resource in self.resources.values():
+            for content in (resource.discipline, resource.failures):
+                yield from _leaves(content)
+        for process in self.processes.values():
+            for step in process.steps:
+                yield from _leaves(step)
+
+    def _new_name(self, kind: str, name: str) -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"{kind}: a name is a non-empty string, got {name!r}")
+        if "." in name:
+            raise ValueError(f"{kind} {name!r}: a name holds no dot: results are read as 'customer.wait.mean'")
+        if name in self.names():
+            raise ValueError(f"{kind} {name!r}: model {self.name!r} already has a {name!r}; names are unique")
+
+    def _known(self, where: str, kind: str, name: str, known: Iterable[str]) -> None:
+        if name not in known:
+            there = ", ".join(map(repr, known)) or "none"
+            raise ValueError(f"{where}: no {kind} {name!r} in model {self.name!r}; there are: {there}")
+
+    def _check_step(
+        self, where: str, number: int, step: Step, steps: tuple[Step, ...], process: str, attributes: set[str]
+    ) -> None:
+        if (number == 1) != isinstance(step, Arrive):
+            raise ValueError(f"{where}: arrive is the first step, and no other")
+        if step.falls_through() and number == len(steps):
+            raise ValueError(f"{where}: a process must not end here; end it with depart()")
+        following = steps[number] if number < len(steps) else None
+        if isinstance(step, Renege) and not isinstance(following, (Seize, Wait, Get, Put)):
+            raise ValueError(
+                f"{where}: renege belongs directly before a seize, wait, get or put, not before {following}"
+            )
+        if isinstance(step, Label) and [s.name for s in steps if isinstance(s, Label)].count(step.name) > 1:
+            raise ValueError(f"{where}: there are two labels {step.name!r}")
+        for to in step.labels():
+            known = [s.name for s in steps if isinstance(s, Label)]
+            if to not in known:
+                there = ", ".join(map(repr, known)) or "none"
+                raise ValueError(f"{where}: no label {to!r} in this process; there are: {there}")
+        if isinstance(step, (Seize, Release)):
+            for resource in step.resources:
+                self._known(where, "resource", resource, self.resources)
+        if isinstance(step, Seize) and isinstance(step.units, float):
+            for resource in step.resources:
+                most = self.resources[resource].largest_capacity()
+                if step.units > most or step.units != int(step.units):
+                    raise ValueError(
+                        f"{where}: units must be a whole number up to the capacity {most}, got {step.units:g}"
+                    )
+        if isinstance(step, Transport):
+            self._known(where, "conveyor", step.conveyor, self.conveyors)
+        if isinstance(step, (Get, Put)):
+            self._known(where, "container", step.container, self.containers)
+            most_held = self.containers[step.container].capacity
+            if isinstance(step.amount, float) and step.amount > most_held:
+                raise ValueError(
+                    f"{where}: more than the capacity {most_held:g} of {step.container!r}: it would wait forever"
+                )
+        self._check_states(where, step, process, attributes)
+
+    def _check_states(
+        self, where: str, content: Any, process: str | None = None, attributes: Iterable[str] | None = None
+    ) -> None:
+        known: dict[str, Iterable[str]] = {
+            "a resource": self.resources,
+            "a process": [*self.processes, *([process] if process else [])],
+            "a container": self.containers,
+        }
+        for leaf in _leaves(content):
+            if not isinstance(leaf, State):
+                continue
+            kind = STATES[leaf.kind]
+            if kind == "an attribute":
+                if attributes is not None and leaf.name not in attributes:
+                    there = ", ".join(map(repr, sorted(attributes))) or "none"
+                    raise ValueError(f"{where}: no step assigns the attribute {leaf.name!r}; there are: {there}")
+            elif kind != "nothing":
+                self._known(where, kind.split()[-1], leaf.name, known[kind])
+
+
+def _leaves(content: Any) -> Iterable[Parameter | State]:
+    """Every parameter and state that a part of a model reads."""
+    if isinstance(content, Expression):
+        yield from leaves(content)
+    elif isinstance(content, Distribution):
+        for _, parameter in content.parameters:
+            yield from leaves(parameter)
+    elif isinstance(content, tuple):
+        for part in content:
+            yield from _leaves(part)
+    elif isinstance(content, (Step, Failures)):
+        for part in vars(content).values():
+            yield from _leaves(part)
+
+
+__all__ = ["Model", "Process", "targets"]
