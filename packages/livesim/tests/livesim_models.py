@@ -102,7 +102,9 @@ def workshop() -> Model:
         .resource("saw", 2, preemption="resume", failures=failures(up=exponential(50), down=uniform(2, 8)))
         .resource("lathe", schedule([(0, 8, 3), (8, 16, 1), (16, 24, 0)], then="repeat", jobs="restart"))
         .resource("press", preemption="resample", failures=failures(up=40, down=5, jobs="finish"))
-        .resource("polish", schedule([(0, 100, 2), (100, 150, 1)], then="keep"), preemption="restart", discipline="lifo")
+        .resource(
+            "polish", schedule([(0, 100, 2), (100, 150, 1)], then="keep"), preemption="restart", discipline="lifo"
+        )
         .process(
             "normal",
             arrive(rate=[(0, 8, 0.5), (8, 16, 0.2), (16, 24, 0)], then="repeat"),

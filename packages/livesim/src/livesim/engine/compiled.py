@@ -29,7 +29,7 @@ from livesim.compiler.program import (
 from livesim.draws import EXPONENTIAL
 from livesim.engine.draws import job_key, random
 from livesim.engine.heap import push, replace
-from livesim.engine.reference import Outcome, Trace
+from livesim.engine.reference import Outcome, Trace, Waiting
 from livesim.engine.steps import (
     batch_up,
     choose,
@@ -388,6 +388,7 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> int:
                     jobs[j].family = -1
                 if jobs[j].depth != 0:
                     jobs[j].depth = 0
+                jobs[j].born = math.nan
                 jobs[j].following = w.free
                 w.free = j
                 w.unused += 1
@@ -589,6 +590,44 @@ class Compiled:
             if w["tracing"]:
                 arrays.grow_entries(int(w["entries_room"] + 2 * w["slots"]))
             arrays.place()
+
+    def start_anew(self) -> None:
+        """Start the statistics anew at the present time; counts go on."""
+        arrays, now = self.arrays, self.arrays.world[0]["now"]
+        arrays["levels"]["since"], arrays["levels"]["area"] = now, 0.0
+        arrays["tallies"][:] = 0
+        arrays["tallies"]["least"], arrays["tallies"]["largest"] = np.inf, -np.inf
+        arrays["flows"]["spent"] = 0.0
+        first = int(arrays.world[0]["first_queue"])
+        arrays["queues"]["longest"] = arrays["levels"]["value"][first : first + len(arrays["queues"])]
+
+    def move_clock(self, time: float) -> None:
+        """Set the clock to a time before the next event."""
+        self.arrays.world[0]["now"] = time
+
+    def idle(self) -> bool:
+        """Whether no event is to come."""
+        return bool(self.arrays.world[0]["pending"] == 0)
+
+    def staying(self, since: float) -> np.ndarray:
+        """For each process, how long the jobs that are in it have been there after `since`, together."""
+        w, jobs = self.arrays.world[0], self.arrays["jobs"]
+        there = jobs[~np.isnan(jobs["born"])]
+        lengths = w["now"] - np.maximum(there["born"], since)
+        return np.bincount(there["process"], lengths, minlength=int(w["n_sources"]))
+
+    def waiting(self) -> list[Waiting]:
+        """The jobs that wait in a queue while they hold something."""
+        w, jobs = self.arrays.world[0], self.arrays["jobs"]
+        held = self.arrays["held"].reshape(len(jobs), -1)
+        found = np.flatnonzero((jobs["queue"] >= 0) & (jobs["holding"] > 0) & ~np.isnan(jobs["born"]))
+        return [
+            Waiting(
+                int(jobs["process"][j]), int(jobs["serial"][j]), int(jobs["queue"][j]), bool(jobs["due"][j] >= 0),
+                {int(r): int(held[j, r]) for r in np.flatnonzero(held[j])},
+            )
+            for j in found
+        ] if w["n_resources"] else []  # fmt: skip
 
     def outcome(self) -> Outcome:
         arrays, w = self.arrays, self.arrays.world[0]

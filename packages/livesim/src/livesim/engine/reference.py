@@ -66,6 +66,17 @@ class Trace(NamedTuple):
     detail: np.ndarray
 
 
+class Waiting(NamedTuple):
+    """A job that waits in a queue while it holds something."""
+
+    process: int
+    serial: int
+    queue: int
+    patient: bool
+    """Whether it gives up after a time."""
+    held: dict[int, int]
+
+
 class Level:
     """A number over time, and the area below it."""
 
@@ -188,11 +199,12 @@ class Reference:
         self.waits = [Tally() for _ in range(queues)]
         self.inside = [Level() for _ in self.sources]
         self.sojourns = [Tally() for _ in self.sources]
-        self.waiting = [Tally() for _ in self.sources]
+        self.waiting_times = [Tally() for _ in self.sources]
         self.records = [Tally() for _ in range(records)]
         self.amounts = [Level(held) for held in program.containers[:, 1].tolist()]
         self.counts = [[0] * 6 for _ in self.sources]
         self.spent = [0.0] * len(self.sources)
+        self.alive: set[Job] = set()
         self.arrivals = [0] * len(self.sources)
         self.ticks = [0] * len(self.clocks)
         self.turns = [0] * len(self.sets)
@@ -379,7 +391,9 @@ class Reference:
         """A new job; its number is how many the process has had."""
         serial = self.counts[process][0] + self.counts[process][1]
         self.inside[process].set(self.now, self.inside[process].value + 1)
-        return Job(process, serial, word, pc, self.now, list(attributes), [0] * self.counters)
+        job = Job(process, serial, word, pc, self.now, list(attributes), [0] * self.counters)
+        self.alive.add(job)
+        return job
 
     def schedule_arrival(self, source: int) -> None:
         """Put the next arrival of a source into the calendar, if there is one."""
@@ -426,13 +440,14 @@ class Reference:
         """Take a job and the members of its batches out of the system."""
         if job.held:
             raise Wrong(Fault.STILL_HELD, float(sum(job.held.values())))
+        self.alive.discard(job)
         p = job.process
         self.inside[p].set(self.now, self.inside[p].value - 1)
         self.spent[p] += self.now - job.born
         if action == Action.DEPART:
             self.counts[p][2] += 1
             self.sojourns[p].add(self.now - job.born)
-            self.waiting[p].add(job.waited)
+            self.waiting_times[p].add(job.waited)
         else:
             self.counts[p][3] += 1
         self.note(action, job, 0.0)
@@ -874,14 +889,45 @@ class Reference:
         if self.log is not None:
             self.log.append((self.now, action, job.process, job.serial, job.pc, detail))
 
+    def start_anew(self) -> None:
+        """Start the statistics anew at the present time; counts go on."""
+        for level in self.levels():
+            level.since, level.area = self.now, 0.0
+        for tally in self.tallies():
+            tally.row = Tally().row
+        self.spent = [0.0] * len(self.spent)
+        self.longest = [len(queue) for queue in self.queues]
+
+    def move_clock(self, time: float) -> None:
+        """Set the clock to a time before the next event."""
+        self.now = time
+
+    def idle(self) -> bool:
+        """Whether no event is to come."""
+        return not self.calendar
+
+    def staying(self, since: float) -> np.ndarray:
+        """For each process, how long the jobs that are in it have been there after `since`, together."""
+        found = np.zeros(len(self.sources))
+        for job in self.alive:
+            found[job.process] += self.now - max(job.born, since)
+        return found
+
+    def waiting(self) -> list[Waiting]:
+        """The jobs that wait in a queue while they hold something."""
+        there = [job for job in self.alive if job.queue >= 0 and job.held]
+        return [Waiting(job.process, job.serial, job.queue, job.due >= 0, dict(job.held)) for job in there]
+
+    def levels(self) -> list[Level]:
+        resources = [level for resource in self.resources for level in (resource.busy, resource.capacity)]
+        return [*resources, *self.lengths, *self.inside, *self.amounts]
+
+    def tallies(self) -> list[Tally]:
+        processes = [tally for pair in zip(self.sojourns, self.waiting_times, strict=True) for tally in pair]
+        return [*self.waits, *processes, *self.records]
+
     def outcome(self) -> Outcome:
-        levels = [level for resource in self.resources for level in (resource.busy, resource.capacity)]
-        levels += [*self.lengths, *self.inside, *self.amounts]
-        tallies = [
-            *self.waits,
-            *(t for pair in zip(self.sojourns, self.waiting, strict=True) for t in pair),
-            *self.records,
-        ]
+        levels, tallies = self.levels(), self.tallies()
         return Outcome(
             self.now,
             self.events,

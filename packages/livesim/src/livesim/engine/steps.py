@@ -916,6 +916,7 @@ def set_free(w: Any, j: Any) -> None:
     jobs[j].family = -1
     jobs[j].depth = 0
     jobs[j].inside = -1
+    jobs[j].born = math.nan
     jobs[j].following = w.free
     w.free = j
     w.unused += 1

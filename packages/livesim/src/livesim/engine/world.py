@@ -79,7 +79,7 @@ WORLD = _record(" ".join(ARRAYS) + " " + SIZES + " " + SCALARS, "now wrong until
 ready_last: jobs that were let go. current: the job that runs, where the kernel came back in the middle of one. wanted:
 slots that the next step needs. wrong: the number that was at fault."""
 
-START = {"due": -1, "left": -1.0, "queue": -1, "together": -1, "inside": -1, "family": -1}
+START = {"due": -1, "left": -1.0, "queue": -1, "together": -1, "inside": -1, "family": -1, "born": np.nan}
 """What a free slot's fields hold where it is not 0; whoever changes one of them changes it back."""
 MOST_JOBS = (1 << 24) - 4096
 """Job slots that the calendar's keys have room for."""
