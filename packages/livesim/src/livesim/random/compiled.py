@@ -78,16 +78,15 @@ def _uniform(key: Any, counter: Any) -> Any:
 
 
 # A sampler that takes an array and is not inlined costs its caller 30 ns; one of scalars costs nothing that shows.
-for _sampler in (
+INLINED: tuple[Callable[..., Any], ...] = (
     samplers.exp,
     samplers.whole,
     samplers.whole_number,
     samplers.log_of_complement,
     samplers.first_at_least,
     samplers.interval,
-):
-    register_jitable(**INLINE)(_sampler)
-for _sampler in (
+)
+OUT_OF_LINE: tuple[Callable[..., Any], ...] = (
     samplers.normal_quantile,
     samplers.triangular,
     samplers.lognormal_of_mean,
@@ -105,7 +104,10 @@ for _sampler in (
     samplers.negative_binomial,
     samplers.draw_from_parameters,
     samplers.draw_from_table,
-):
+)
+for _sampler in INLINED:
+    register_jitable(**INLINE)(_sampler)
+for _sampler in OUT_OF_LINE:
     register_jitable(**CALLED)(_sampler)
 
 draw_compiled = inlined(samplers.draw)

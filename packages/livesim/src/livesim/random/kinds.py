@@ -37,7 +37,7 @@ class Kind(IntEnum):
     GAMMA = 9  # shape, scale
     ERLANG = 10  # stages, mean
     WEIBULL = 11  # shape, scale
-    BETA = 12  # a, b
+    BETA = 12  # a, b, low, high
     PARETO = 13  # shape, minimum
     PERT = 14  # low, mode, high, weight
     BERNOULLI = 15  # p
@@ -83,7 +83,7 @@ NAMES: dict[Kind, tuple[str, ...]] = {
     Kind.GAMMA: ("shape", "scale"),
     Kind.ERLANG: ("stages", "mean"),
     Kind.WEIBULL: ("shape", "scale"),
-    Kind.BETA: ("a", "b"),
+    Kind.BETA: ("a", "b", "low", "high"),
     Kind.PARETO: ("shape", "minimum"),
     Kind.PERT: ("low", "mode", "high", "weight"),
     Kind.BERNOULLI: ("p",),
@@ -174,7 +174,7 @@ RULES: dict[Kind, list[Rule]] = {
     Kind.GAMMA: [_positive(0), _non_negative(1)],
     Kind.ERLANG: [_whole(0, 1), _non_negative(1)],
     Kind.WEIBULL: [_positive(0), _positive(1)],
-    Kind.BETA: [_beta_shape(0), _beta_shape(1)],
+    Kind.BETA: [_beta_shape(0), _beta_shape(1), _finite(2), _finite(3), _ordered(2, 3)],
     Kind.PARETO: [_positive(0), _positive(1)],
     Kind.PERT: [*_mode_inside(), _non_negative(3)],
     Kind.BERNOULLI: [_probability(0)],

@@ -142,7 +142,10 @@ def draw_from_parameters(
     if kind == BETA:
         if not (SMALLEST_SHAPE <= p0 <= LARGEST_SHAPE and SMALLEST_SHAPE <= p1 <= LARGEST_SHAPE):
             return NAN, counter
-        return beta(p0, p1, key, counter)
+        if not (p2 <= p3 and p3 - p2 < INFINITY):
+            return NAN, counter
+        value, counter = beta(p0, p1, key, counter)
+        return p2 + (p3 - p2) * value, counter
     if kind == PERT:
         if not (p0 <= p1 <= p2 and p2 - p0 < INFINITY and 0.0 <= p3 < INFINITY):
             return NAN, counter
