@@ -12,6 +12,7 @@ import pytest
 from livesim import distributions as d
 from livesim.distributions.inversion import tabulate
 from livesim.random import Kind, compiled, draw, draw_compiled, job_key, replication_key, stream_key
+from livesim.random.tables import tabulated
 from numba import njit
 from scipy import stats
 
@@ -108,17 +109,36 @@ class Expression:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def __eq__(self, other: object) -> object:  # as a model's expressions: == is one more expression
+        return Expression(f"{self.name} == {other}")
+
+    def __bool__(self) -> bool:
+        raise TypeError("no truth value before the model runs")
+
+    __hash__ = object.__hash__
+
 
 def test_expressions_pass_through() -> None:
     service = Expression("service")
     made = d.truncated_normal(service, 2)
-    assert made.compile() == (Kind.TRUNCATED_NORMAL, (service, 2.0, 0.0, math.inf), ())
+    kind, parameters, table = made.compile()
+    assert (kind, parameters[0] is service, parameters[1:], table) == (
+        Kind.TRUNCATED_NORMAL,
+        True,
+        (2.0, 0.0, math.inf),
+        (),
+    )
     assert not made.is_constant()
     assert made.mean() is None
     assert made.variance() is None
     data = json.loads(json.dumps(made.to_dict(encode=lambda expression: {"param": expression.name})))
     again = d.Distribution.from_dict(data, decode=lambda data: data["param"] and service)
     assert again == made
+    assert again != d.truncated_normal(Expression("other"), 2)
+    assert again != d.truncated_normal(1, 2)
+    assert again != d.normal(service, 2)
+    assert again != 3
+    assert len({again, made}) == 1
     with pytest.raises(ValueError, match="mean is an expression, and no encoder is given"):
         made.to_dict()
     with pytest.raises(ValueError, match="has no value outside a run"):
@@ -168,7 +188,7 @@ def test_tabulated_inverse_keeps_its_stated_error(frozen: Any) -> None:
     if not hasattr(frozen, "dist"):
         frozen = frozen.freeze() if hasattr(frozen, "freeze") else frozen()
     n, values = tabulate(frozen)
-    table = [7.0, *values]
+    table = [7.0, *tabulated(values[: n + 1], values[n + 1 :])]
     rng = np.random.default_rng(0)
     tails = 10.0 ** -rng.uniform(0.3, 10.5, 20_000)
     u = np.concatenate([rng.uniform(size=20_000), tails, 1.0 - tails, [2.0**-53, 1.0 - 2.0**-53]])

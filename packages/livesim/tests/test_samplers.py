@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from livesim.random import Kind, check, compiled, draw, draw_compiled, job_key, replication_key, samplers, stream_key
 from livesim.random.kinds import NAMES, TraceEnd
+from livesim.random.tables import guide, tabulated, weighted
 from numba import njit
 from scipy import special, stats
 
@@ -115,7 +116,12 @@ CONTINUOUS = [
     Case(Kind.BETA, (2, 3, -1, 4), stats.beta(2, 3, -1, 5)),
     Case(Kind.PARETO, (2.5, 3), stats.pareto(2.5, scale=3)),
     Case(Kind.PERT, (1, 2, 5, 4), stats.beta(2, 4, 1, 4)),
-    Case(Kind.HYPEREXPONENTIAL, (0, 3), hyperexponential([0.2, 0.5, 0.3], [1, 4, 20]), (0.2, 0.7, 1, 1, 4, 20)),
+    Case(
+        Kind.HYPEREXPONENTIAL,
+        (0, 3),
+        hyperexponential([0.2, 0.5, 0.3], [1, 4, 20]),
+        weighted([0.2, 0.7, 1], [1, 4, 20]),
+    ),
 ]
 DISCRETE = [
     Case(Kind.BERNOULLI, (0.3,), stats.bernoulli(0.3)),
@@ -136,7 +142,12 @@ DISCRETE = [
     Case(Kind.POISSON, (10,), stats.poisson(10)),
     Case(Kind.POISSON, (300,), stats.poisson(300)),
     Case(Kind.POISSON, (1e6,), stats.poisson(1e6)),
-    Case(Kind.DISCRETE, (0, 3), stats.rv_discrete(values=([1, 2, 4], [0.5, 0.2, 0.3])), (0.5, 0.7, 1, 1, 2, 4)),
+    Case(
+        Kind.DISCRETE,
+        (0, 3),
+        stats.rv_discrete(values=([1, 2, 4], [0.5, 0.2, 0.3])),
+        weighted([0.5, 0.7, 1], [1, 2, 4]),
+    ),
 ]
 EDGES = [
     Case(Kind.CONSTANT, (7,), None),
@@ -174,7 +185,7 @@ EDGES = [
     Case(Kind.POISSON, (1e9,), None),
     Case(Kind.EMPIRICAL, (1, 4), None, (9, 1, 2, 4, 8)),
     Case(Kind.EMPIRICAL_INTERPOLATED, (1, 4), None, (9, 1, 2, 4, 8)),
-    Case(Kind.TABULATED, (1, 2), None, (9, 0, 0.5, 1, 1, 2, 3, 4, 10, 2, 1, 0.5)),
+    Case(Kind.TABULATED, (1, 2), None, (9, *tabulated([0, 0.5, 1], [1, 2, 3, 4, 10, 2, 1, 0.5]))),
     Case(Kind.TRACE, (1, 2, TraceEnd.REPEAT), None, (9, 1, 2)),
 ]
 
@@ -268,6 +279,22 @@ def test_log_factorial_is_right_to_rounding() -> None:
 def test_log_of_complement_is_right_for_small_probabilities() -> None:
     p = np.concatenate([10.0 ** -np.arange(1.0, 300.0), np.linspace(0.01, 0.99, 99)])
     np.testing.assert_allclose([samplers.log_of_complement(x) for x in p.tolist()], np.log1p(-p), rtol=1e-15)
+
+
+def test_guide_finds_what_a_search_finds() -> None:
+    """Where entries lie on multiples of 1 / n, one bit beside them, and at random, with entries alike."""
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 3, 7, 49, 1000):
+        for upper in (
+            np.arange(1, n + 1) / n,
+            np.sort(np.concatenate([rng.uniform(size=n - 1), [1.0]])),
+            np.concatenate([np.sort(rng.integers(0, 5, n - 1) / 5), [1.0]]),
+        ):
+            table = [*upper.tolist(), *guide(upper.tolist())]
+            u = np.concatenate([upper, np.nextafter(upper, 0), np.nextafter(upper, 1), rng.uniform(size=1000)])
+            u = u[(u > 0) & (u < 1)]
+            found = [samplers.first_at_least(table, 0, n, n, x) for x in u.tolist()]
+            np.testing.assert_array_equal(found, np.searchsorted(upper, u))
 
 
 def test_inversion_is_monotone_in_the_uniform() -> None:

@@ -14,6 +14,7 @@ from livesim.distributions import moments
 from livesim.random import Kind, check, draw, job_key, replication_key, stream_key
 from livesim.random.kinds import NAMES, TraceEnd
 from livesim.random.samplers import lognormal_of_mean
+from livesim.random.tables import tabulated, weighted
 
 SCALAR_KINDS: dict[str, tuple[Kind, ...]] = {
     "constant": (Kind.CONSTANT,),
@@ -63,7 +64,7 @@ class Compiled(NamedTuple):
         return self._replace(parameters=(float(offset), *self.parameters[1:]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Distribution:
     """A distribution of the model: it prints, compares, and is plain data.
 
@@ -81,6 +82,22 @@ class Distribution:
         return f"{self.family}({', '.join(f'{name}={_text(value)}' for name, value in self.parameters)})"
 
     __repr__ = __str__
+
+    def __eq__(self, other: object) -> bool:
+        # Expressions build larger ones by ==: here, one equals itself alone.
+        if not isinstance(other, Distribution):
+            return NotImplemented
+        return (
+            self.family == other.family
+            and len(self.parameters) == len(other.parameters)
+            and all(
+                a == b and (x is y or (_is_plain(x) and _is_plain(y) and x == y))
+                for (a, x), (b, y) in zip(self.parameters, other.parameters, strict=True)
+            )
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.family, self.parameters))
 
     def __getitem__(self, name: str) -> Any:
         """A parameter by its name."""
@@ -185,6 +202,10 @@ def _parameter(family: str, name: str, value: Any) -> Any:
     return value
 
 
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str | tuple)
+
+
 def _constant(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -204,10 +225,10 @@ def _plain(value: Any, what: str, encode: Callable[[Any], Any] | None) -> Any:
 def _compile_table(made: Distribution) -> Compiled:
     if made.family == "discrete":
         values, weights = made["values"], made["weights"]
-        return Compiled(Kind.DISCRETE, (0.0, float(len(values)), 0.0, 0.0), (*_cumulative(weights), *values))
+        return Compiled(Kind.DISCRETE, (0.0, float(len(values)), 0.0, 0.0), weighted(_cumulative(weights), values))
     if made.family == "hyperexponential":
         probabilities, means = made["probabilities"], made["means"]
-        table = (*_cumulative(probabilities), *means)
+        table = weighted(_cumulative(probabilities), means)
         return Compiled(Kind.HYPEREXPONENTIAL, (0.0, float(len(means)), 0.0, 0.0), table)
     if made.family == "empirical":
         data = made["data"]
@@ -216,7 +237,8 @@ def _compile_table(made: Distribution) -> Compiled:
     if made.family == "trace":
         end = float(TraceEnd[made["at_end"].upper()])
         return Compiled(Kind.TRACE, (0.0, float(len(made["values"])), end, 0.0), made["values"])
-    return Compiled(Kind.TABULATED, (0.0, float(made["intervals"]), 0.0, 0.0), made["table"])
+    n, values = made["intervals"], made["table"]
+    return Compiled(Kind.TABULATED, (0.0, float(n), 0.0, 0.0), tabulated(values[: n + 1], values[n + 1 :]))
 
 
 def _cumulative(weights: tuple[float, ...]) -> list[float]:

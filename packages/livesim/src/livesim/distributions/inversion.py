@@ -30,7 +30,7 @@ PROBES = np.array([0.1, 0.5, 0.9])
 
 
 class Table(NamedTuple):
-    """What the kind TABULATED reads: knots (intervals + 1), then four coefficients an interval."""
+    """Knots (intervals + 1), then four coefficients an interval."""
 
     intervals: int
     values: tuple[float, ...]

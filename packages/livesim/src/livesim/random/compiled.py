@@ -84,7 +84,6 @@ INLINED: tuple[Callable[..., Any], ...] = (
     samplers.whole_number,
     samplers.log_of_complement,
     samplers.first_at_least,
-    samplers.interval,
 )
 OUT_OF_LINE: tuple[Callable[..., Any], ...] = (
     samplers.normal_quantile,

@@ -22,7 +22,8 @@ MOST_VARIED = 1e100
 class Kind(IntEnum):
     """A sampler; the comment names its parameters, in the order p0, p1, p2, p3.
 
-    Kinds from DISCRETE on read a flat table: p0 is where their part of it begins, p1 how many entries it describes.
+    Kinds from DISCRETE on read a flat table: p0 is where their part of it begins, p1 how many entries it describes
+    (`livesim.random.tables` makes the parts).
     """
 
     CONSTANT = 0  # value
@@ -46,11 +47,11 @@ class Kind(IntEnum):
     BINOMIAL = 18  # n, p
     NEGATIVE_BINOMIAL = 19  # r, p
     POISSON = 20  # mean
-    DISCRETE = 21  # cumulative weights, then values
-    HYPEREXPONENTIAL = 22  # cumulative probabilities, then means
+    DISCRETE = 21  # cumulative weights, guide, values
+    HYPEREXPONENTIAL = 22  # cumulative probabilities, guide, means
     EMPIRICAL = 23  # observations
     EMPIRICAL_INTERPOLATED = 24  # sorted observations
-    TABULATED = 25  # knots (p1 + 1), then four coefficients for each interval
+    TABULATED = 25  # knots (p1 + 1), guide, four coefficients an interval
     TRACE = 26  # values; p2 is the TraceEnd
 
 

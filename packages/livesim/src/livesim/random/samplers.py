@@ -191,43 +191,25 @@ def draw_from_table(
         rest = position - int(position)
         return table[i] + rest * (table[i + 1] - table[i]), counter + 1
     if kind == TABULATED:
-        i = interval(table, start, n, u)
+        i = first_at_least(table, start + 1, start + n + 1, n, u)
         left = table[start + i]
         t = (u - left) / (table[start + i + 1] - left)
-        c = start + n + 1 + 4 * i
+        c = start + 2 * n + 1 + 4 * i
         return table[c] + t * (table[c + 1] + t * (table[c + 2] + t * table[c + 3])), counter + 1
-    i = first_at_least(table, start, n, u)
+    i = first_at_least(table, start, start + n, n, u)
     if kind == DISCRETE:
-        return table[start + n + i], counter + 1
+        return table[start + 2 * n + i], counter + 1
     if kind == HYPEREXPONENTIAL:
-        return -math.log(uniform(key, counter + 1)) * table[start + n + i], counter + 2
+        return -math.log(uniform(key, counter + 1)) * table[start + 2 * n + i], counter + 2
     return NAN, counter
 
 
-def first_at_least(table: Sequence[float], start: int, n: int, u: float) -> int:
-    """The first of n ascending entries that is at least u, or the last entry."""
-    low = 0
-    high = n - 1
-    while low < high:
-        middle = (low + high) >> 1
-        if table[start + middle] < u:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-def interval(table: Sequence[float], start: int, n: int, u: float) -> int:
-    """The interval, of the n between n + 1 ascending knots, that holds u."""
-    low = 0
-    high = n
-    while high - low > 1:
-        middle = (low + high) >> 1
-        if table[start + middle] <= u:
-            low = middle
-        else:
-            high = middle
-    return low
+def first_at_least(table: Sequence[float], start: int, guide: int, n: int, u: float) -> int:
+    """The first of n ascending entries that is at least u; see `livesim.random.tables` for the guide."""
+    i = int(table[guide + int(u * n)])
+    while table[start + i] < u:
+        i += 1
+    return i
 
 
 def exp(x: float) -> float:
