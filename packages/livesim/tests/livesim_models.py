@@ -29,15 +29,15 @@ def rework() -> Model:
         .resource("repairer")
         .process(
             "part",
-            arrive(every=exponential(4.0)),
+            arrive(every=exponential(mean=4.0)),
             seize("machine"),
-            hold(exponential(5.0)),
+            hold(exponential(mean=5.0)),
             release("machine"),
             decide(0.15, "again"),
             depart(),
             label("again"),
             seize("repairer"),
-            hold(exponential(8.0)),
+            hold(exponential(mean=8.0)),
             release("repairer"),
             depart(),
         )
@@ -49,8 +49,8 @@ def job_shop() -> Model:
     steps = []
     for stage, mean in enumerate((8.0, 6.0, 10.0, 5.0, 7.0)):
         model.resource(f"stage {stage}", 2)
-        steps += [seize(f"stage {stage}"), hold(exponential(mean)), release(f"stage {stage}")]
-    return model.process("job", arrive(every=exponential(4.0)), *steps, depart())
+        steps += [seize(f"stage {stage}"), hold(exponential(mean=mean)), release(f"stage {stage}")]
+    return model.process("job", arrive(every=exponential(mean=4.0)), *steps, depart())
 
 
 def clinic() -> Model:
@@ -64,7 +64,7 @@ def clinic() -> Model:
         .resource("desk b")
         .process(
             "patient",
-            arrive(every=exponential(3.0), batch=2),
+            arrive(every=exponential(mean=3.0), batch=2),
             assign(severity=uniform(0, 10), visits=0),
             balk(queue_length("nurse") + in_process("patient") > 30, "left"),
             seize("desk a", "desk b", policy="shortest_queue"),
@@ -72,13 +72,13 @@ def clinic() -> Model:
             release("desk a", "desk b"),
             label("again"),
             assign(visits=attribute("visits") + 1),
-            renege(exponential(20.0), "gave up"),
+            renege(exponential(mean=20.0), "gave up"),
             seize("nurse", units=where(attribute("severity") > 7, 2, 1), priority=floor(attribute("severity") / 4)),
             hold(triangular(1, 2, 4)),
             release("nurse"),
             renege(30.0, "gave up"),
             seize("nurse", "room", "doctor"),
-            hold(exponential(1 + attribute("severity") / 5)),
+            hold(exponential(mean=1 + attribute("severity") / 5)),
             release("room", "doctor"),
             release("nurse", units=1),
             decide((attribute("visits") < 3) & (attribute("severity") > 5), "again"),
@@ -99,7 +99,7 @@ def workshop() -> Model:
     """Preemption, schedules, failures; a varying rate; loops; whole times, so that much happens at once."""
     return (
         Model("workshop")
-        .resource("saw", 2, preemption="resume", failures=failures(up=exponential(50), down=uniform(2, 8)))
+        .resource("saw", 2, preemption="resume", failures=failures(up=exponential(mean=50), down=uniform(2, 8)))
         .resource("lathe", schedule([(0, 8, 3), (8, 16, 1), (16, 24, 0)], then="repeat", jobs="restart"))
         .resource("press", preemption="resample", failures=failures(up=40, down=5, jobs="finish"))
         .resource(
@@ -119,7 +119,7 @@ def workshop() -> Model:
             hold(uniform(0, 2)),
             release("lathe"),
             seize("press", priority=attribute("lot")),
-            hold(exponential(2.0)),
+            hold(exponential(mean=2.0)),
             release("press"),
             seize("polish", priority=2),
             hold(1),
@@ -154,13 +154,13 @@ def factory() -> Model:
         .container("tank", capacity=40, initial=10)
         .process(
             "sheet",
-            arrive(every=exponential(4.0)),
+            arrive(every=exponential(mean=4.0)),
             seize("cutter"),
             hold(uniform(1, 3)),
             release("cutter"),
             split(3),
             assign(width=uniform(0, 1)),
-            route(exponential(2.0)),
+            route(exponential(mean=2.0)),
             get("tank", attribute("width") * 3),
             combine(),
             transport("belt"),
@@ -190,7 +190,7 @@ def factory() -> Model:
         .process(
             "visitor",
             arrive(every=uniform(1, 9), first=0, limit=60),
-            renege(exponential(8.0), "bored"),
+            renege(exponential(mean=8.0), "bored"),
             wait("shift"),
             split(2, "bored"),
             split(2, "copy"),

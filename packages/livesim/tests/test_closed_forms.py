@@ -43,7 +43,7 @@ def queue(servers: int, service: Callable[..., object] = exponential) -> Model:
         .resource("server", servers)
         .process(
             "job",
-            arrive(every=exponential(param("gap", 1.0))),
+            arrive(every=exponential(mean=param("gap", 1.0))),
             seize("server"),
             hold(service(mean=param("service", 0.8))),
             release("server"),
@@ -57,7 +57,7 @@ CASES = {
     "M/M/1 number": (queue(1), "job.number.mean", 0.8 / 0.2),
     "M/M/1 utilization": (queue(1), "server.utilization", 0.8),
     "M/M/1 queue": (queue(1), "server.queue.mean", 0.64 / 0.2),
-    "M/E3/1 wait": (queue(1, lambda mean: erlang(3, mean)), "job.wait.mean", 0.64 * (1 + 1 / 3) / 2 / 0.2),
+    "M/E3/1 wait": (queue(1, lambda mean: erlang(stages=3, mean=mean)), "job.wait.mean", 0.64 * (1 + 1 / 3) / 2 / 0.2),
     "M/D/1 wait": (queue(1, lambda mean: mean), "job.wait.mean", 0.64 / 2 / 0.2),
 }
 
@@ -85,10 +85,10 @@ def test_loss_erlang_b() -> None:
         .resource("line", 4)
         .process(
             "call",
-            arrive(every=exponential(param("gap", 1.0))),
+            arrive(every=exponential(mean=param("gap", 1.0))),
             balk(free("line") < 1, "lost"),
             seize("line"),
-            hold(exponential(3.0)),
+            hold(exponential(mean=3.0)),
             release("line"),
             record("lost", 0),
             jump("end"),
@@ -107,9 +107,9 @@ def two_classes(preemption: str | None) -> Model:
     for name, priority in (("urgent", 0), ("normal", 1)):
         model.process(
             name,
-            arrive(every=exponential(param("gap", 2.5))),
+            arrive(every=exponential(mean=param("gap", 2.5))),
             seize("server", priority=priority),
-            hold(exponential(1.0)),
+            hold(exponential(mean=1.0)),
             release("server"),
             depart(),
         )
@@ -145,8 +145,8 @@ def test_breakdowns() -> None:
     service, up, down, gap = 1.0, 20.0, 2.0, 2.0
     model = (
         Model("breakdowns")
-        .resource("server", failures=failures(up=exponential(up), down=exponential(down), jobs="resume"))
-        .process("job", arrive(every=exponential(param("gap", gap))), seize("server"), hold(exponential(service)),
+        .resource("server", failures=failures(up=exponential(mean=up), down=exponential(mean=down), jobs="resume"))
+        .process("job", arrive(every=exponential(mean=param("gap", gap))), seize("server"), hold(exponential(mean=service)),
                  release("server"), depart())
     )  # fmt: skip
     # Completion time C of a service S with N failures in it: E[C] = s (1 + d/u), E[C^2] = 2 s^2 (1 + d/u)^2 + 2 d^2 s/u.

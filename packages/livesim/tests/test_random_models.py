@@ -16,7 +16,7 @@ from livesim.model.verbs import Step
 RESOURCES = ("red", "green", "blue")
 TIMES = st.one_of(
     st.integers(0, 3).map(float),
-    st.sampled_from([1.0, 2.0, 5.0]).map(exponential),
+    st.sampled_from([1.0, 2.0, 5.0]).map(lambda mean: exponential(mean=mean)),
     st.sampled_from([(0, 1), (1, 4)]).map(lambda ends: uniform(*ends)),
     st.sampled_from([attribute("size"), 1 + queue_length("red") / 2]),
 )  # Whole times make ties.
@@ -55,12 +55,12 @@ OTHERS: st.SearchStrategy[list[Step]] = st.one_of(
     st.integers(1, 3).map(lambda count: [combine(count)]),
     st.just([transport("belt")]),
     st.just([signal("bell")]),
-    st.just([renege(exponential(3.0), "end"), wait("bell")]),
+    st.just([renege(exponential(mean=3.0), "end"), wait("bell")]),
     st.just([put("tank", attribute("size"))]),
     st.just([renege(4.0, "end"), get("tank", 1 + level("tank") / 9)]),
 )
 ARRIVALS = st.one_of(
-    st.sampled_from([0.7, 1.5, 4.0]).map(lambda mean: arrive(every=exponential(mean))),
+    st.sampled_from([0.7, 1.5, 4.0]).map(lambda mean: arrive(every=exponential(mean=mean))),
     st.just(arrive(every=2)),
     st.just(arrive(every=uniform(0, 4), first=0, batch=3, limit=20)),
     st.just(arrive(at=[0, 1, 1, 1, 7, 7, 30], batch=2)),
@@ -82,7 +82,7 @@ def models(draw: st.DrawFn) -> Model:
             ),
             discipline=draw(st.sampled_from(["fifo", "lifo", attribute("size")])),
             preemption=draw(st.sampled_from([None, None, "resume", "restart", "resample"])),
-            failures=draw(st.sampled_from([None, None, failures(up=exponential(9.0), down=2), failures(up=6, down=1, jobs="finish")])),
+            failures=draw(st.sampled_from([None, None, failures(up=exponential(mean=9.0), down=2), failures(up=6, down=1, jobs="finish")])),
         )  # fmt: skip
     for name in ("first", "second")[: draw(st.integers(1, 2))]:
         steps: list[Step] = [draw(ARRIVALS), assign(size=uniform(0, 4)), label("again")]

@@ -9,7 +9,11 @@
 True
 """
 
-from livesim.draws import erlang, exponential, triangular, uniform
+from livesim.distributions import (
+    bernoulli, beta, binomial, constant, discrete, discrete_uniform, empirical, erlang, exponential, from_scipy, gamma,
+    geometric, hyperexponential, lognormal, negative_binomial, normal, pareto, pert, poisson, trace, triangular,
+    truncated_normal, uniform, weibull,
+)  # fmt: skip
 from livesim.model.builder import Model
 from livesim.model.expressions import (
     age, attribute, busy, capacity, exp, floor, free, in_process, level, log, maximum, minimum, now, param,
@@ -28,8 +32,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DeadlockError", "Model", "Result", "SimulationError", "age", "arrive", "assign", "attribute", "balk", "batch",
-    "busy", "capacity", "combine", "decide", "depart", "erlang", "exp", "exponential", "failures", "floor", "free",
-    "get", "hold", "in_process", "jump", "label", "level", "log", "loop", "maximum", "minimum", "now", "param", "put",
-    "queue_length", "record", "release", "renege", "route", "run", "schedule", "seize", "signal", "split", "sqrt",
-    "transport", "triangular", "unbatch", "uniform", "wait", "where",
+    "bernoulli", "beta", "binomial", "busy", "capacity", "combine", "constant", "decide", "depart", "discrete",
+    "discrete_uniform", "empirical", "erlang", "exp", "exponential", "failures", "floor", "free", "from_scipy",
+    "gamma", "geometric", "get", "hold", "hyperexponential", "in_process", "jump", "label", "level", "log",
+    "lognormal", "loop", "maximum", "minimum", "negative_binomial", "normal", "now", "param", "pareto", "pert",
+    "poisson", "put", "queue_length", "record", "release", "renege", "route", "run", "schedule", "seize", "signal",
+    "split", "sqrt", "trace", "transport", "triangular", "truncated_normal", "unbatch", "uniform", "wait",
+    "weibull", "where",
 ]  # fmt: skip

@@ -24,12 +24,14 @@ from livesim.compiler.program import (
     SourceKind,
     Then,
 )
-from livesim.draws import CONSTANT, KINDS, Distribution, stream_number
+from livesim.distributions import Distribution
+from livesim.distributions.distribution import distribution
 from livesim.model import verbs
 from livesim.model.builder import Model, Process
 from livesim.model.expressions import Call, Expression, Parameter, State, is_condition
 from livesim.model.flow import repeated
 from livesim.model.resources import Schedule
+from livesim.random import Kind, stream_number
 
 
 def compile_model(model: Model, params: Mapping[str, float] | None = None) -> tuple[Program, Names]:
@@ -74,6 +76,7 @@ class Compiler:
         self.branches: list[list[int]] = []
         self.sets: list[int] = []
         self.times: list[float] = []
+        self.table: list[float] = []
         self.streams: list[int] = []
         self.counters = 0
         self.resamples = any(
@@ -99,7 +102,7 @@ class Compiler:
             parameters=np.array(self.parameters, np.float64).reshape(-1, 4),
             bytecode=_integers(self.bytecode, 2),
             constants=np.array(self.constants, np.float64),
-            table=np.zeros(1),
+            table=np.array([*self.table, 0.0], np.float64),
             branches=_integers(self.branches, 2),
             sets=np.array(self.sets, np.int64),
             sources=_integers(sources, 8),
@@ -341,25 +344,34 @@ class Compiler:
     def _value(self, content: Any, place: str, again: bool = False) -> int:
         row, numbers = [EXPRESSION, -1, -1, -1, -1, -1, -1, 0], [0.0] * 4
         if isinstance(content, Distribution):
-            kind, names = KINDS[content.family]
-            row[:3] = [kind, self._stream(place), self._counter(again)]
-            given = dict(content.parameters)
-            for position, name in enumerate(names):
-                folded = self._folded(given[name])
-                if isinstance(folded, float):
-                    numbers[position] = folded
+            if not content.is_constant():
+                content = self._settled(content, place)
+            compiled = content.compile().at(len(self.table))
+            self.table += compiled.table
+            row[:3] = [compiled.kind, self._stream(place), self._counter(again)]
+            for position, given in enumerate(compiled.parameters):
+                if isinstance(given, Expression):
+                    row[3 + position] = self._bytecode(given)
                 else:
-                    row[3 + position] = self._bytecode(folded)
+                    numbers[position] = float(given)
         else:
             folded = self._folded(content)
             if isinstance(folded, float):
-                row[0], numbers[0] = CONSTANT, folded
+                row[0], numbers[0] = Kind.CONSTANT, folded
             else:
                 row[3] = self._bytecode(folded)
         row[7] = int(max(row[3:7]) >= 0)
         self.values.append(row)
         self.parameters.append(numbers)
         return len(self.values) - 1
+
+    def _settled(self, content: Distribution, place: str) -> Distribution:
+        """The distribution with the model's parameters put in."""
+        folded = {name: self._folded(given) for name, given in content.parameters}
+        try:
+            return distribution(content.family, **folded)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}, with {self.chosen}") from error
 
     def _folded(self, content: Expression | float) -> Expression | float:
         """The expression as a number, where it reads nothing but numbers and parameters."""

@@ -26,11 +26,10 @@ from livesim.compiler.program import (
     SourceKind,
     Status,
 )
-from livesim.draws import EXPONENTIAL
-from livesim.engine.draws import job_key, random
 from livesim.engine.heap import push, replace
 from livesim.engine.reference import Outcome, Trace, Waiting
 from livesim.engine.steps import (
+    EXPONENTIAL,
     batch_up,
     choose,
     combine,
@@ -63,6 +62,7 @@ from livesim.engine.world import (
     held_of, initial_of, jobs_of, keys_of, levels_of, numbers_of, queues_of, resources_of, sources_of, tallies_of,
     values_of,
 )  # fmt: skip
+from livesim.random.compiled import job_key, uniform
 
 # Numba reads an enum's member as an object; a plain integer is a constant.
 HOLD, SEIZE, RELEASE, DEPART, DECIDE, BRANCH, CHOOSE, JUMP, ASSIGN, LOOP, RECORD = map(int, list(Op)[:11])
@@ -170,7 +170,7 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> int:
                 if row.limit < 0 or first + 1 < row.limit:
                     gap_value = row.a
                     if row.kind == EVERY and values[gap_value].kind == EXPONENTIAL and values[gap_value].dynamic == 0:
-                        u = random(job_key(keys[values[gap_value].stream], uint64(first + 1)), int64(0))
+                        u = uniform(job_key(keys[values[gap_value].stream], uint64(first + 1)), int64(0))
                         following_time = now + -math.log(u) * numbers[gap_value].p0
                     else:
                         following_time = next_arrival(w, slot)
@@ -265,7 +265,7 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> int:
                             drawn_before = counters[j * n_counters + c]
                             counters[j * n_counters + c] = drawn_before + 1
                         x = (
-                            -math.log(random(job_key(keys[values[v].stream], jobs[j].word), drawn_before))
+                            -math.log(uniform(job_key(keys[values[v].stream], jobs[j].word), drawn_before))
                             * numbers[v].p0
                         )
                     else:
@@ -399,7 +399,7 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> int:
                 if c >= 0:
                     drawn_before = counters[j * n_counters + c]
                     counters[j * n_counters + c] = drawn_before + 1
-                u = random(job_key(keys[code[i].c], jobs[j].word), drawn_before)
+                u = uniform(job_key(keys[code[i].c], jobs[j].word), drawn_before)
                 x = value_of(w, code[i].a, j)
                 if not (x >= 0.0 and x <= 1.0):
                     fault, wrong = BAD_PROBABILITY, x
@@ -413,7 +413,7 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> int:
                 if c >= 0:
                     drawn_before = counters[j * n_counters + c]
                     counters[j * n_counters + c] = drawn_before + 1
-                u = random(job_key(keys[code[i].c], jobs[j].word), drawn_before)
+                u = uniform(job_key(keys[code[i].c], jobs[j].word), drawn_before)
                 chosen = code[i].a
                 last = chosen + code[i].b - 1
                 x = value_of(w, branches[chosen].chance, j)

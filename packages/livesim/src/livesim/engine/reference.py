@@ -37,7 +37,12 @@ from livesim.compiler.program import (
     Status,
     Then,
 )
-from livesim.draws import CONSTANT, draw, job_key, random, replication_key, stream_key
+from livesim.random import Kind, draw, job_key, replication_key, stream_key, uniform
+
+
+CONSTANT, TRACE = int(Kind.CONSTANT), int(Kind.TRACE)
+FAR = 1 << 62
+"""Where in a trace a copy reads, which has no number of its own: past its end."""
 
 
 class Outcome(NamedTuple):
@@ -422,7 +427,7 @@ class Reference:
             return math.inf
         total, time, counter = rows[-2], self.now, 0
         while True:
-            time += -math.log(random(key, counter)) / fastest
+            time += -math.log(uniform(key, counter)) / fastest
             phase = time
             if time >= total:
                 if then == Then.STOP or (then == Then.KEEP and rows[-1] == 0.0):
@@ -432,7 +437,7 @@ class Reference:
             for row in range(0, len(rows), 3):
                 if rows[row] <= phase < rows[row + 1]:
                     rate = rows[row + 2]
-            if random(key, counter + 1) * fastest <= rate:
+            if uniform(key, counter + 1) * fastest <= rate:
                 return time
             counter += 2
 
@@ -815,7 +820,12 @@ class Reference:
             for code, number in zip(codes, self.parameters[value], strict=True)
         ]
         n = job.counters[counter] if counter >= 0 else 0
-        x, n = draw(kind, *p, self.table, job_key(self.keys[stream], job.word), n)
+        if kind == TRACE:
+            # The first job takes the first value.
+            x, _ = draw(kind, *p, self.table, 0, min(job.word, FAR) + n)
+            n += 1
+        else:
+            x, n = draw(kind, *p, self.table, job_key(self.keys[stream], job.word), n)
         if counter >= 0:
             job.counters[counter] = n
         return x
@@ -846,7 +856,7 @@ class Reference:
         n = job.counters[counter] if counter >= 0 else 0
         if counter >= 0:
             job.counters[counter] = n + 1
-        return random(job_key(self.keys[stream], job.word), n)
+        return uniform(job_key(self.keys[stream], job.word), n)
 
     def evaluate(self, start: int, job: Job) -> float:
         """The value of an expression: its code works on a stack."""

@@ -26,15 +26,15 @@ from livesim.compiler.program import (
     SourceKind,
     Then,
 )
-from livesim.draws import CONSTANT
-from livesim.engine.draws import draw_compiled, job_key, random
 from livesim.engine.heap import push, replace
 from livesim.engine.world import (
     attributes_of, bytecode_of, clocks_of, code_of, constants_of, containers_of, counters_of, entries_of, event_keys_of,
-    event_times_of, flows_of, held_of, holders_of, holdings_of, initial_of, jobs_of, keys_of, levels_of, numbers_of,
+    event_times_of, flows_of, held_of, holders_of, holdings_of, jobs_of, keys_of, levels_of, numbers_of,
     queues_of, resources_of, sets_of, sources_of, stack_of, supplies_of, table_of, tallies_of, ticks_of, times_of,
     turns_of, values_of,
 )  # fmt: skip
+from livesim.random import Kind
+from livesim.random.compiled import draw_compiled, job_key, uniform
 
 compiled = njit(nogil=True, cache=True, error_model="numpy")
 inline = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
@@ -54,6 +54,9 @@ DID_WAIT, DID_GO, DID_RELEASE, DID_INTERRUPT, DID_RENEGE, DID_SPLIT, DID_COMBINE
         Action.DEPART, Action.CAPACITY,
     ),
 )  # fmt: skip
+CONSTANT, EXPONENTIAL, TRACE = int(Kind.CONSTANT), int(Kind.EXPONENTIAL), int(Kind.TRACE)
+FAR = 1 << 62
+FAR_WORD = np.uint64(FAR)
 LIFO = int(Discipline.LIFO)
 FINISH, RESTART, RESAMPLE = int(Mode.FINISH), int(Mode.RESTART), int(Mode.RESAMPLE)
 FIRST_AVAILABLE, ROUND_ROBIN, RANDOM = int(Policy.FIRST_AVAILABLE), int(Policy.ROUND_ROBIN), int(Policy.RANDOM)
@@ -215,6 +218,11 @@ def value_elsewhere(w: Any, v: Any, j: Any, word: Any, before: Any) -> tuple[flo
     p1 = evaluate(w, row.code1, j) if row.code1 >= 0 else p.p1
     p2 = evaluate(w, row.code2, j) if row.code2 >= 0 else p.p2
     p3 = evaluate(w, row.code3, j) if row.code3 >= 0 else p.p3
+    if row.kind == TRACE:
+        # The first job takes the first value.
+        position = int64(word) if word < FAR_WORD else FAR
+        x, _ = draw_compiled(row.kind, p0, p1, p2, p3, table_of(w), uint64(0), position + before)
+        return x, before + 1
     return draw_compiled(row.kind, p0, p1, p2, p3, table_of(w), job_key(keys_of(w)[row.stream], word), before)
 
 
@@ -335,7 +343,7 @@ def next_arrival(w: Any, source: Any) -> float:
     time = now
     counter = int64(0)
     while True:
-        time += -math.log(random(key, counter)) / fastest
+        time += -math.log(uniform(key, counter)) / fastest
         phase = time
         if time >= total:
             if then == STOP or (then == KEEP and times[last + 2] == 0.0):
@@ -345,7 +353,7 @@ def next_arrival(w: Any, source: Any) -> float:
         for at in range(first, last + 1, 3):
             if times[at] <= phase and phase < times[at + 1]:
                 rate = times[at + 2]
-        if random(key, counter + 1) * fastest <= rate:
+        if uniform(key, counter + 1) * fastest <= rate:
             return time
         counter += 2
 
@@ -525,7 +533,7 @@ def choose(w: Any, j: Any, i: Any, wanted: Any) -> int:
         drawn_before = counters_of(w)[j * w.n_counters + counter] if counter >= 0 else int64(0)
         if counter >= 0:
             counters_of(w)[j * w.n_counters + counter] = drawn_before + 1
-        u = random(job_key(keys_of(w)[sets[a + count]], jobs[j].word), drawn_before)
+        u = uniform(job_key(keys_of(w)[sets[a + count]], jobs[j].word), drawn_before)
         among = available if available > 0 else count
         pick = min(int64(u * among), among - 1)
         if available == 0:

@@ -15,7 +15,7 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 
 from livesim.compiler.program import STACK, Program
-from livesim.draws import replication_key, stream_key
+from livesim.random import replication_key, stream_key
 
 inline = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 

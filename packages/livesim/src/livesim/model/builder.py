@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from livesim.draws import Distribution
+from livesim.distributions import Distribution
 from livesim.model.expressions import STATES, Expression, Parameter, State, leaves
 from livesim.model.flow import check_holdings, targets
 from livesim.model.resources import (
@@ -235,8 +235,9 @@ def _leaves(content: Any) -> Iterable[Parameter | State]:
     if isinstance(content, Expression):
         yield from leaves(content)
     elif isinstance(content, Distribution):
-        for _, parameter in content.parameters:
-            yield from leaves(parameter)
+        if not content.is_constant():
+            for _, parameter in content.parameters:
+                yield from leaves(parameter)
     elif isinstance(content, tuple):
         for part in content:
             yield from _leaves(part)

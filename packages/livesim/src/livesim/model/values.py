@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from livesim.draws import Distribution
+from livesim.distributions import Distribution
 from livesim.model.expressions import Expression, literal
 
 Value: TypeAlias = "float | Expression | Distribution"
