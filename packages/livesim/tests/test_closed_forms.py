@@ -8,9 +8,22 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
 from livesim import (
-    Model, arrive, balk, depart, erlang, exponential, failures, free, hold, jump, label, param, record, release, run,
+    Model,
+    arrive,
+    balk,
+    depart,
+    erlang,
+    exponential,
+    failures,
+    free,
+    hold,
+    jump,
+    label,
+    param,
+    record,
+    release,
+    run,
     seize,
 )  # fmt: skip
 

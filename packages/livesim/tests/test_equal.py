@@ -5,7 +5,6 @@ from collections.abc import Callable
 import livesim_models
 import numpy as np
 import pytest
-
 from livesim.compiler.program import Status
 from livesim.compiler.table import compile_model
 from livesim.engine.compiled import Compiled

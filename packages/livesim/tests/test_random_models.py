@@ -4,14 +4,42 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_equal import assert_equal
-
 from livesim import (
-    Model, age, arrive, assign, attribute, balk, batch, combine, decide, depart, exponential, failures, get, hold,
-    in_process, label, level, loop, put, queue_length, record, release, renege, route, schedule, seize, signal, split,
-    transport, unbatch, uniform, wait,
+    Model,
+    age,
+    arrive,
+    assign,
+    attribute,
+    balk,
+    batch,
+    combine,
+    decide,
+    depart,
+    exponential,
+    failures,
+    get,
+    hold,
+    in_process,
+    label,
+    level,
+    loop,
+    put,
+    queue_length,
+    record,
+    release,
+    renege,
+    route,
+    schedule,
+    seize,
+    signal,
+    split,
+    transport,
+    unbatch,
+    uniform,
+    wait,
 )  # fmt: skip
 from livesim.model.verbs import Step
+from test_equal import assert_equal
 
 RESOURCES = ("red", "green", "blue")
 TIMES = st.one_of(

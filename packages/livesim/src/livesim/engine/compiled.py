@@ -58,8 +58,25 @@ from livesim.engine.steps import (
     whole_of,
 )
 from livesim.engine.world import (
-    Arrays, attributes_of, branches_of, code_of, containers_of, counters_of, event_keys_of, event_times_of, flows_of,
-    held_of, initial_of, jobs_of, keys_of, levels_of, numbers_of, queues_of, resources_of, sources_of, tallies_of,
+    Arrays,
+    attributes_of,
+    branches_of,
+    code_of,
+    containers_of,
+    counters_of,
+    event_keys_of,
+    event_times_of,
+    flows_of,
+    held_of,
+    initial_of,
+    jobs_of,
+    keys_of,
+    levels_of,
+    numbers_of,
+    queues_of,
+    resources_of,
+    sources_of,
+    tallies_of,
     values_of,
 )  # fmt: skip
 from livesim.random.compiled import job_key, uniform

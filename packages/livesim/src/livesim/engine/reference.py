@@ -39,7 +39,6 @@ from livesim.compiler.program import (
 )
 from livesim.random import Kind, draw, job_key, replication_key, stream_key, uniform
 
-
 CONSTANT, TRACE = int(Kind.CONSTANT), int(Kind.TRACE)
 FAR = 1 << 62
 """Where in a trace a copy reads, which has no number of its own: past its end."""
