@@ -26,6 +26,7 @@ from livesim.compiler.program import (
     SourceKind,
     Status,
 )
+from livesim.engine.draws import drawer
 from livesim.engine.heap import push, replace
 from livesim.engine.reference import Outcome, Trace, Waiting
 from livesim.engine.steps import (
@@ -97,7 +98,7 @@ MOST_STEPS = ENDLESS
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> int:
+def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
     """Run every event up to and at `until`, and say why it came back."""
     w = world[0]
     code, values, numbers = code_of(w), values_of(w), numbers_of(w)
@@ -580,6 +581,7 @@ class Compiled:
         self, program: Program, seed: int, replication: int = 0, *, tracing: bool = False, slots: int = 64
     ) -> None:
         self.arrays = Arrays(program, seed, replication, slots, tracing)
+        self.arrays.world[0]["drawer"] = drawer.address
         self.arrays.place()
 
     @property

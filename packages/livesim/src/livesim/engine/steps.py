@@ -13,11 +13,9 @@ import numpy as np
 from numba import float64, int64, njit, uint64
 
 from livesim.compiler.program import (
-    EXPRESSION,
     Action,
     Class,
     ClockKind,
-    Code,
     Discipline,
     Fault,
     Mode,
@@ -26,13 +24,12 @@ from livesim.compiler.program import (
     SourceKind,
     Then,
 )
+from livesim.engine.draws import draw_behind, evaluate
 from livesim.engine.heap import push, replace
 from livesim.engine.world import (
     attributes_of,
-    bytecode_of,
     clocks_of,
     code_of,
-    constants_of,
     containers_of,
     counters_of,
     entries_of,
@@ -50,9 +47,7 @@ from livesim.engine.world import (
     resources_of,
     sets_of,
     sources_of,
-    stack_of,
     supplies_of,
-    table_of,
     tallies_of,
     ticks_of,
     times_of,
@@ -60,15 +55,12 @@ from livesim.engine.world import (
     values_of,
 )  # fmt: skip
 from livesim.random import Kind
-from livesim.random.compiled import draw_compiled, job_key, uniform
+from livesim.random.compiled import job_key, uniform
 
 compiled = njit(nogil=True, cache=True, error_model="numpy")
 inline = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
 # Numba reads an enum's member as an object; a plain integer is a constant.
-END, PUSH, ATTRIBUTE, QUEUE_LENGTH, BUSY, FREE_UNITS, CAPACITY, IN_PROCESS, LEVEL, NOW, AGE = map(int, list(Code)[:11])
-ADD, SUB, MUL, TRUEDIV, LT, LE, GT, GE, EQUAL, NOT_EQUAL, AND, OR, MINIMUM, MAXIMUM = map(int, list(Code)[11:25])
-NEG, NOT, ABS, FLOOR, SQRT, EXP, LOG, WHERE = map(int, list(Code)[25:])
 CLASS_CAPACITY, CLASS_RELEASING, CLASS_PATIENCE, CLASS_ARRIVAL = map(
     int, (Class.CAPACITY, Class.RELEASING, Class.PATIENCE, Class.ARRIVAL)
 )
@@ -80,9 +72,7 @@ DID_WAIT, DID_GO, DID_RELEASE, DID_INTERRUPT, DID_RENEGE, DID_SPLIT, DID_COMBINE
         Action.DEPART, Action.CAPACITY,
     ),
 )  # fmt: skip
-CONSTANT, EXPONENTIAL, TRACE = int(Kind.CONSTANT), int(Kind.EXPONENTIAL), int(Kind.TRACE)
-FAR = 1 << 62
-FAR_WORD = np.uint64(FAR)
+CONSTANT, EXPONENTIAL = int(Kind.CONSTANT), int(Kind.EXPONENTIAL)
 LIFO = int(Discipline.LIFO)
 FINISH, RESTART, RESAMPLE = int(Mode.FINISH), int(Mode.RESTART), int(Mode.RESAMPLE)
 FIRST_AVAILABLE, ROUND_ROBIN, RANDOM = int(Policy.FIRST_AVAILABLE), int(Policy.ROUND_ROBIN), int(Policy.RANDOM)
@@ -142,116 +132,6 @@ def note_job(w: Any, action: Any, j: Any, detail: Any) -> None:
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
-@compiled
-def evaluate(w: Any, start: Any, j: Any) -> float:
-    """The value of an expression for a job: its code works on a stack."""
-    jobs = jobs_of(w)
-    bytecode, stack, levels = bytecode_of(w), stack_of(w), levels_of(w)
-    at = start
-    top = -1
-    while True:
-        code = bytecode[at].code
-        argument = bytecode[at].argument
-        if code == END:
-            return stack[top]
-        if code <= AGE:
-            top += 1
-            if code == PUSH:
-                stack[top] = constants_of(w)[at]
-            elif code == ATTRIBUTE:
-                stack[top] = attributes_of(w)[j * w.n_attributes + argument]
-            elif code == QUEUE_LENGTH:
-                stack[top] = levels[w.first_queue + argument].value
-            elif code == BUSY:
-                stack[top] = levels[2 * argument].value
-            elif code == FREE_UNITS:
-                spare = levels[2 * argument + 1].value - levels[2 * argument].value
-                stack[top] = spare if spare > 0.0 else 0.0
-            elif code == CAPACITY:
-                stack[top] = levels[2 * argument + 1].value
-            elif code == IN_PROCESS:
-                stack[top] = levels[w.first_process + argument].value
-            elif code == LEVEL:
-                stack[top] = levels[w.first_container + argument].value
-            elif code == NOW:
-                stack[top] = w.now
-            else:
-                stack[top] = w.now - jobs[j].born
-        elif code >= NEG and code <= LOG:
-            x = stack[top]
-            if code == NEG:
-                x = -x
-            elif code == NOT:
-                x = 1.0 if x == 0.0 else 0.0
-            elif code == ABS:
-                x = abs(x)
-            elif code == FLOOR:
-                x = float64(math.floor(x)) if abs(x) < 4503599627370496.0 else x
-            elif code == SQRT:
-                x = math.sqrt(x) if x >= 0.0 else math.nan
-            elif code == EXP:
-                x = math.exp(x)
-            else:
-                x = math.log(x) if x > 0.0 else (-np.inf if x == 0.0 else math.nan)
-            stack[top] = x
-        elif code == WHERE:
-            top -= 2
-            stack[top] = stack[top + 1] if stack[top] != 0.0 else stack[top + 2]
-        else:
-            top -= 1
-            x = stack[top]
-            y = stack[top + 1]
-            if code == ADD:
-                x = x + y
-            elif code == SUB:
-                x = x - y
-            elif code == MUL:
-                x = x * y
-            elif code == TRUEDIV:
-                x = x / y
-            elif code == LT:
-                x = float64(x < y)
-            elif code == LE:
-                x = float64(x <= y)
-            elif code == GT:
-                x = float64(x > y)
-            elif code == GE:
-                x = float64(x >= y)
-            elif code == EQUAL:
-                x = float64(x == y)
-            elif code == NOT_EQUAL:
-                x = float64(x != y)
-            elif code == AND:
-                x = float64(x != 0.0 and y != 0.0)
-            elif code == OR:
-                x = float64(x != 0.0 or y != 0.0)
-            elif code == MINIMUM:
-                x = y if y < x else x
-            else:
-                x = y if y > x else x
-            stack[top] = x
-        at += 1
-
-
-@compiled
-def value_elsewhere(w: Any, v: Any, j: Any, word: Any, before: Any) -> tuple[float, int]:
-    """An expression's value, or a draw after `before` others here; and how many there are now."""
-    row = values_of(w)[v]
-    if row.kind == EXPRESSION:
-        return evaluate(w, row.code0, j), before
-    p = numbers_of(w)[v]
-    p0 = evaluate(w, row.code0, j) if row.code0 >= 0 else p.p0
-    p1 = evaluate(w, row.code1, j) if row.code1 >= 0 else p.p1
-    p2 = evaluate(w, row.code2, j) if row.code2 >= 0 else p.p2
-    p3 = evaluate(w, row.code3, j) if row.code3 >= 0 else p.p3
-    if row.kind == TRACE:
-        # The first job takes the first value.
-        position = int64(word) if word < FAR_WORD else FAR
-        x, _ = draw_compiled(row.kind, p0, p1, p2, p3, table_of(w), uint64(0), position + before)
-        return x, before + 1
-    return draw_compiled(row.kind, p0, p1, p2, p3, table_of(w), job_key(keys_of(w)[row.stream], word), before)
-
-
 @inline
 def value_of(w: Any, v: Any, j: Any) -> Any:
     """A number, an expression's value, or a draw keyed by the job and by how many it drew here."""
@@ -261,30 +141,30 @@ def value_of(w: Any, v: Any, j: Any) -> Any:
 
 
 @compiled
-def value_drawn(w: Any, v: Any, j: Any) -> float:
+def value_drawn(w: Any, v: Any, j: Any) -> Any:
     jobs = jobs_of(w)
     counter = values_of(w)[v].counter
     before = counters_of(w)[j * w.n_counters + counter] if counter >= 0 else int64(0)
-    x, after = value_elsewhere(w, v, j, jobs[j].word, before)
+    x = draw_behind(w, v, j, jobs[j].word, before)
     if counter >= 0:
-        counters_of(w)[j * w.n_counters + counter] = after
+        counters_of(w)[j * w.n_counters + counter] = w.drawn
     return x
 
 
 @compiled
-def drawn(w: Any, v: Any, n: Any, now: Any) -> float:
+def drawn(w: Any, v: Any, n: Any, now: Any) -> Any:
     """A number that belongs to no job, keyed by how many there were before, at a time that has not come yet."""
     if values_of(w)[v].kind == CONSTANT and values_of(w)[v].dynamic == 0:
         return numbers_of(w)[v].p0
     before = w.now
     w.now = now
-    x, _ = value_elsewhere(w, v, 0, uint64(n), int64(0))
+    x = draw_behind(w, v, int64(0), uint64(n), int64(0))
     w.now = before
     return x
 
 
 @compiled
-def whole_of(w: Any, v: Any, j: Any) -> float:
+def whole_of(w: Any, v: Any, j: Any) -> Any:
     """A whole number of at least 1, or NaN."""
     x = value_of(w, v, j)
     if not (x >= 1.0 and x == math.floor(x) and x < 1e9):
@@ -297,7 +177,7 @@ def whole_of(w: Any, v: Any, j: Any) -> float:
 
 
 @compiled
-def schedule(w: Any, time: Any, event_class: Any, slot: Any, hole: Any) -> int:
+def schedule(w: Any, time: Any, event_class: Any, slot: Any, hole: Any) -> Any:
     """Put an event into the calendar, at its root where that is a hole; its key."""
     key = event_class << 60 | w.scheduled << 24 | slot
     w.scheduled += 1
@@ -310,7 +190,7 @@ def schedule(w: Any, time: Any, event_class: Any, slot: Any, hole: Any) -> int:
 
 
 @compiled
-def start(w: Any) -> int:
+def start(w: Any) -> Any:
     """Schedule what comes first: changes of capacity, then arrivals."""
     n_processes = w.n_sources
     fault = 0
@@ -341,7 +221,7 @@ def start(w: Any) -> int:
 
 
 @compiled
-def next_arrival(w: Any, source: Any) -> float:
+def next_arrival(w: Any, source: Any) -> Any:
     """When a source's next arrival comes; infinite where none does, NaN where the time is impossible."""
     row = sources_of(w)[source]
     n = flows_of(w)[source].arrivals
@@ -385,7 +265,7 @@ def next_arrival(w: Any, source: Any) -> float:
 
 
 @compiled
-def patience(w: Any, j: Any, v: Any, hole: Any) -> int:
+def patience(w: Any, j: Any, v: Any, hole: Any) -> Any:
     """Let a job that is about to wait give up after a time."""
     jobs = jobs_of(w)
     time = value_of(w, v, j)
@@ -530,7 +410,7 @@ def wake(w: Any, q: Any) -> None:
 
 
 @compiled
-def choose(w: Any, j: Any, i: Any, wanted: Any) -> int:
+def choose(w: Any, j: Any, i: Any, wanted: Any) -> Any:
     """The resource of a set that a policy prefers: one that has the units free, if there is one."""
     jobs = jobs_of(w)
     a, count, policy = code_of(w)[i].a, code_of(w)[i].f, code_of(w)[i].g
@@ -576,7 +456,7 @@ def choose(w: Any, j: Any, i: Any, wanted: Any) -> int:
 
 
 @compiled
-def can_have(w: Any, j: Any, r: Any) -> int:
+def can_have(w: Any, j: Any, r: Any) -> Any:
     """1 where a job can have its units of a resource now, 0 where too few are free or others come first, 2 if faulty."""
     jobs = jobs_of(w)
     jobs[j].order = evaluate(w, resources_of(w)[r].order, j) if resources_of(w)[r].order >= 0 else 0.0
@@ -591,7 +471,7 @@ def can_have(w: Any, j: Any, r: Any) -> int:
 
 
 @compiled
-def first_short(w: Any, j: Any, r: Any, a: Any, count: Any) -> int:
+def first_short(w: Any, j: Any, r: Any, a: Any, count: Any) -> Any:
     """The first resource that a job cannot have now, of one or of a set; -1 if there is none, -2 if faulty."""
     for k in range(count):
         if count > 1:
@@ -647,7 +527,7 @@ def forget(w: Any, j: Any, h: Any) -> None:
 
 
 @compiled
-def granted_at_once(w: Any, j: Any, i: Any, r: Any, wanted: Any, priority: Any) -> int:
+def granted_at_once(w: Any, j: Any, i: Any, r: Any, wanted: Any, priority: Any) -> Any:
     """Take units if they can be had now: -1 if they were, else the queue to join, or -2 minus the fault's code."""
     jobs = jobs_of(w)
     count = code_of(w)[i].f if code_of(w)[i].g == ALL else int64(1)
@@ -709,7 +589,7 @@ def serve(w: Any, r: Any) -> None:
 
 
 @compiled
-def release_some(w: Any, j: Any, i: Any) -> int:
+def release_some(w: Any, j: Any, i: Any) -> Any:
     """Give back units of one resource or of those held of a set, and serve their queues."""
     jobs = jobs_of(w)
     a, v, count = code_of(w)[i].a, code_of(w)[i].b, code_of(w)[i].f
@@ -761,7 +641,7 @@ def at_work(w: Any, j: Any) -> Any:
 
 
 @compiled
-def victim(w: Any, r: Any, rank: Any) -> int:
+def victim(w: Any, r: Any, rank: Any) -> Any:
     """The least urgent job at work on a resource that is less urgent than `rank`; of equals, the last to get it."""
     h = resources_of(w)[r].holders
     worst = int64(-1)
@@ -778,7 +658,7 @@ def victim(w: Any, r: Any, rank: Any) -> int:
 
 
 @compiled
-def preempt(w: Any, j: Any, r: Any) -> bool:
+def preempt(w: Any, j: Any, r: Any) -> Any:
     """Take units from less urgent jobs at work, if that makes enough of them; whether it did."""
     jobs = jobs_of(w)
     if queues_of(w)[r].head >= 0 and not before(jobs, j, queues_of(w)[r].head, resources_of(w)[r].discipline):
@@ -824,7 +704,7 @@ def interrupt(w: Any, j: Any, r: Any, mode: Any) -> None:
 
 
 @compiled
-def tick(w: Any, clock: Any) -> int:
+def tick(w: Any, clock: Any) -> Any:
     """A schedule's next period, a failure or a repair."""
     row = clocks_of(w)[clock]
     r, a, b = row.resource, row.a, row.b
@@ -868,7 +748,7 @@ def tick(w: Any, clock: Any) -> int:
 
 
 @compiled
-def move(w: Any, container: Any, amount: Any, out: Any) -> bool:
+def move(w: Any, container: Any, amount: Any, out: Any) -> Any:
     """Put an amount in or take it out, if that can be done now."""
     row = w.first_container + container
     after = levels_of(w)[row].value - amount if out else levels_of(w)[row].value + amount
@@ -957,7 +837,7 @@ def set_free(w: Any, j: Any) -> None:
 
 
 @compiled
-def leave(w: Any, j: Any, action: Any) -> int:
+def leave(w: Any, j: Any, action: Any) -> Any:
     """Take one job out of the system; its slot stays."""
     jobs = jobs_of(w)
     if jobs[j].holding != 0:
@@ -979,7 +859,7 @@ def leave(w: Any, j: Any, action: Any) -> int:
 
 
 @compiled
-def leave_batches(w: Any, j: Any, action: Any) -> int:
+def leave_batches(w: Any, j: Any, action: Any) -> Any:
     """Take the members of a job's batches out of the system, those of the latest batch first, each with its own."""
     jobs = jobs_of(w)
     member = jobs[j].inside
@@ -1036,7 +916,7 @@ def split(w: Any, j: Any, parts: Any, to: Any) -> None:
 
 
 @compiled
-def combine(w: Any, j: Any, q: Any, v: Any) -> int:
+def combine(w: Any, j: Any, q: Any, v: Any) -> Any:
     """Merge the jobs at a combine if they are all there: 1 if the job stops here, 0 if not, 2 plus a fault's code."""
     jobs = jobs_of(w)
     wanted = int64(jobs[j].parts)

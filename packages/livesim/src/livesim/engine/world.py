@@ -73,11 +73,12 @@ ARRAYS: dict[str, Any] = {
 SIZES = """n_sources n_clocks n_resources n_queues n_containers n_counters n_attributes n_holders n_table
 first_job first_queue first_process first_container first_sojourn first_record slots events_room entries_room"""
 SCALARS = """pending scheduled free unused ready ready_last events current tickets families traced fault fault_pc
-fault_serial fault_process wanted started tracing"""
+fault_serial fault_process wanted started tracing here drawer drawn"""
 WORLD = _record(" ".join(ARRAYS) + " " + SIZES + " " + SCALARS, "now wrong until arrivals_until")
 """pending: events in the calendar; scheduled: ever. free: the first free job slot; unused: how many are free. ready,
 ready_last: jobs that were let go. current: the job that runs, where the kernel came back in the middle of one. wanted:
-slots that the next step needs. wrong: the number that was at fault."""
+slots that the next step needs. here: the record's own address; drawer: that of `livesim.engine.draws.drawer`; drawn: how
+many numbers the last draw has taken in its stream. wrong: the number that was at fault."""
 
 START = {"due": -1, "left": -1.0, "queue": -1, "together": -1, "inside": -1, "family": -1, "born": np.nan}
 """What a free slot's fields hold where it is not 0; whoever changes one of them changes it back."""
@@ -86,7 +87,7 @@ MOST_JOBS = (1 << 24) - 4096
 
 
 @intrinsic
-def _pointer(context: Any, address: Any) -> Any:
+def pointer(context: Any, address: Any) -> Any:
     """An address as a pointer."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -102,162 +103,162 @@ INTEGER, REAL, WORD = np.dtype(np.int64), np.dtype(np.float64), np.dtype(np.uint
 
 @inline
 def code_of(w: Any) -> Any:
-    return carray(_pointer(w.code), ROOM, INSTRUCTION)
+    return carray(pointer(w.code), ROOM, INSTRUCTION)
 
 
 @inline
 def values_of(w: Any) -> Any:
-    return carray(_pointer(w.values), ROOM, VALUE)
+    return carray(pointer(w.values), ROOM, VALUE)
 
 
 @inline
 def numbers_of(w: Any) -> Any:
-    return carray(_pointer(w.numbers), ROOM, NUMBERS)
+    return carray(pointer(w.numbers), ROOM, NUMBERS)
 
 
 @inline
 def bytecode_of(w: Any) -> Any:
-    return carray(_pointer(w.bytecode), ROOM, BYTECODE)
+    return carray(pointer(w.bytecode), ROOM, BYTECODE)
 
 
 @inline
 def constants_of(w: Any) -> Any:
-    return carray(_pointer(w.constants), ROOM, REAL)
+    return carray(pointer(w.constants), ROOM, REAL)
 
 
 @inline
 def table_of(w: Any) -> Any:
-    return carray(_pointer(w.table), ROOM, REAL)
+    return carray(pointer(w.table), ROOM, REAL)
 
 
 @inline
 def branches_of(w: Any) -> Any:
-    return carray(_pointer(w.branches), ROOM, BRANCH)
+    return carray(pointer(w.branches), ROOM, BRANCH)
 
 
 @inline
 def sets_of(w: Any) -> Any:
-    return carray(_pointer(w.sets), ROOM, INTEGER)
+    return carray(pointer(w.sets), ROOM, INTEGER)
 
 
 @inline
 def sources_of(w: Any) -> Any:
-    return carray(_pointer(w.sources), ROOM, SOURCE)
+    return carray(pointer(w.sources), ROOM, SOURCE)
 
 
 @inline
 def clocks_of(w: Any) -> Any:
-    return carray(_pointer(w.clocks), ROOM, CLOCK)
+    return carray(pointer(w.clocks), ROOM, CLOCK)
 
 
 @inline
 def times_of(w: Any) -> Any:
-    return carray(_pointer(w.times), ROOM, REAL)
+    return carray(pointer(w.times), ROOM, REAL)
 
 
 @inline
 def resources_of(w: Any) -> Any:
-    return carray(_pointer(w.resources), ROOM, RESOURCE)
+    return carray(pointer(w.resources), ROOM, RESOURCE)
 
 
 @inline
 def containers_of(w: Any) -> Any:
-    return carray(_pointer(w.containers), ROOM, CONTAINER)
+    return carray(pointer(w.containers), ROOM, CONTAINER)
 
 
 @inline
 def initial_of(w: Any) -> Any:
-    return carray(_pointer(w.initial), ROOM, REAL)
+    return carray(pointer(w.initial), ROOM, REAL)
 
 
 @inline
 def keys_of(w: Any) -> Any:
-    return carray(_pointer(w.keys), ROOM, WORD)
+    return carray(pointer(w.keys), ROOM, WORD)
 
 
 @inline
 def levels_of(w: Any) -> Any:
-    return carray(_pointer(w.levels), ROOM, LEVEL)
+    return carray(pointer(w.levels), ROOM, LEVEL)
 
 
 @inline
 def tallies_of(w: Any) -> Any:
-    return carray(_pointer(w.tallies), ROOM, TALLY)
+    return carray(pointer(w.tallies), ROOM, TALLY)
 
 
 @inline
 def flows_of(w: Any) -> Any:
-    return carray(_pointer(w.flows), ROOM, FLOW)
+    return carray(pointer(w.flows), ROOM, FLOW)
 
 
 @inline
 def queues_of(w: Any) -> Any:
-    return carray(_pointer(w.queues), ROOM, QUEUE)
+    return carray(pointer(w.queues), ROOM, QUEUE)
 
 
 @inline
 def supplies_of(w: Any) -> Any:
-    return carray(_pointer(w.supplies), ROOM, SUPPLY)
+    return carray(pointer(w.supplies), ROOM, SUPPLY)
 
 
 @inline
 def holders_of(w: Any) -> Any:
-    return carray(_pointer(w.holders), ROOM, HOLDERS)
+    return carray(pointer(w.holders), ROOM, HOLDERS)
 
 
 @inline
 def ticks_of(w: Any) -> Any:
-    return carray(_pointer(w.ticks), ROOM, INTEGER)
+    return carray(pointer(w.ticks), ROOM, INTEGER)
 
 
 @inline
 def turns_of(w: Any) -> Any:
-    return carray(_pointer(w.turns), ROOM, INTEGER)
+    return carray(pointer(w.turns), ROOM, INTEGER)
 
 
 @inline
 def stack_of(w: Any) -> Any:
-    return carray(_pointer(w.stack), ROOM, REAL)
+    return carray(pointer(w.stack), ROOM, REAL)
 
 
 @inline
 def jobs_of(w: Any) -> Any:
-    return carray(_pointer(w.jobs), ROOM, JOB)
+    return carray(pointer(w.jobs), ROOM, JOB)
 
 
 @inline
 def held_of(w: Any) -> Any:
-    return carray(_pointer(w.held), ROOM, INTEGER)
+    return carray(pointer(w.held), ROOM, INTEGER)
 
 
 @inline
 def counters_of(w: Any) -> Any:
-    return carray(_pointer(w.counters), ROOM, INTEGER)
+    return carray(pointer(w.counters), ROOM, INTEGER)
 
 
 @inline
 def attributes_of(w: Any) -> Any:
-    return carray(_pointer(w.attributes), ROOM, REAL)
+    return carray(pointer(w.attributes), ROOM, REAL)
 
 
 @inline
 def holdings_of(w: Any) -> Any:
-    return carray(_pointer(w.holdings), ROOM, HOLDING)
+    return carray(pointer(w.holdings), ROOM, HOLDING)
 
 
 @inline
 def event_times_of(w: Any) -> Any:
-    return carray(_pointer(w.event_times), ROOM, REAL)
+    return carray(pointer(w.event_times), ROOM, REAL)
 
 
 @inline
 def event_keys_of(w: Any) -> Any:
-    return carray(_pointer(w.event_keys), ROOM, INTEGER)
+    return carray(pointer(w.event_keys), ROOM, INTEGER)
 
 
 @inline
 def entries_of(w: Any) -> Any:
-    return carray(_pointer(w.entries), ROOM, ENTRY)
+    return carray(pointer(w.entries), ROOM, ENTRY)
 
 
 class Arrays:
@@ -315,6 +316,7 @@ class Arrays:
         """Write the addresses of the arrays into the record."""
         for name, array in self.arrays.items():
             self.world[0][name] = array.ctypes.data
+        self.world[0]["here"] = self.world.ctypes.data
 
     def grow_jobs(self, slots: int) -> None:
         """Make room for so many jobs in all."""
