@@ -159,11 +159,11 @@ def test_breakdowns() -> None:
     model = (
         Model("breakdowns")
         .resource("server", failures=failures(up=exponential(mean=up), down=exponential(mean=down), jobs="resume"))
-        .process("job", arrive(every=exponential(mean=param("gap", gap))), seize("server"), hold(exponential(mean=service)),
-                 release("server"), depart())
+        .process("job", arrive(every=exponential(mean=param("gap", gap))), seize("server"),
+                 hold(exponential(mean=service)), release("server"), depart())
     )  # fmt: skip
-    # Completion time C of a service S with N failures in it: E[C] = s (1 + d/u), E[C^2] = 2 s^2 (1 + d/u)^2 + 2 d^2 s/u.
-    # A job that arrives at an idle, failed server waits for the rest of the repair.
+    # The time C that a service S takes with the failures in it: E[C] = s (1 + d/u) and
+    # E[C^2] = 2 s^2 (1 + d/u)^2 + 2 d^2 s/u. Who comes to an idle, failed server waits for the rest of the repair.
     slow = service * (1 + down / up)
     second = 2 * slow**2 + 2 * down**2 * service / up
     load = slow / gap

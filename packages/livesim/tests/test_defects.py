@@ -1,4 +1,4 @@
-"""Defects of an earlier engine, each a test by its number in the list that this package began from: none is inherited."""
+"""Defects of an earlier engine, each by its number in the list that this package began from: none is inherited."""
 
 import pytest
 from livesim import (

@@ -1,4 +1,4 @@
-"""The two interpreters do the same float operations in the same order: their outcomes and traces are equal to the bit."""
+"""The two interpreters do the same float operations in the same order: outcomes and traces are equal to the bit."""
 
 from collections.abc import Callable
 

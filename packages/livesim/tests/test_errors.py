@@ -1,4 +1,4 @@
-"""What is wrong is an error that names the thing, the value and what would be right; before a run where that is possible."""
+"""What is wrong is an error that names the thing, the value and what would be right; if possible before the run."""
 
 from collections.abc import Callable
 from typing import Any

@@ -211,7 +211,9 @@ def _parts(names: Names, outcome: Outcome, start: float) -> dict[str, Any]:
             if process == name
         }
         number = level(2 * resources + queues + p)
+        arrived, copies, departed, combined, reneged, interrupted = outcome.counts[p].tolist()
         found[name] = ProcessResult(
-            *map(int, outcome.counts[p]), int(number.last), tally(row + 1), tally(row), number, records
-        )
+            arrived, copies, departed, combined, reneged, interrupted, int(number.last), tally(row + 1), tally(row),
+            number, records,
+        )  # fmt: skip
     return found

@@ -79,7 +79,7 @@ EXPRESSION = -1
 
 
 class Class(IntEnum):
-    """Classes of events: at one time, all of a class come before any of the next; within one, in the order scheduled."""
+    """Classes of events. At one time all of a class come before any of the next; within one, in the order scheduled."""
 
     CAPACITY = 0  # schedules, failures, repairs
     RELEASING = 1  # ends of holds whose next step is a release
@@ -205,7 +205,7 @@ class Program(NamedTuple):
     times: np.ndarray
     """float64: times of arrivals, and rows (start, end, number) of schedules and rates."""
     resources: np.ndarray
-    """int64 (resource, 6): first capacity, largest capacity, Discipline, bytecode of it (-1), preemption, holders (-1)."""
+    """int64 (resource, 6): first capacity, largest, Discipline, its expression (value), preemption, holders (-1)."""
     containers: np.ndarray
     """float64 (container, 2): capacity, what it holds at the start."""
     attributes: np.ndarray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +36,7 @@ from livesim.random import Kind, stream_number
 
 
 def compile_model(model: Model, params: Mapping[str, float] | None = None) -> tuple[Program, Names]:
-    """The model's program with `params` in place of the defaults; unknown ones are an error that lists those there are."""
+    """The model's program with `params` in place of the defaults; an unknown one is an error that lists those known."""
     return Compiler(model, parameters(model, params)).program()
 
 
@@ -90,8 +91,7 @@ class Compiler:
         for process in self.model.processes.values():
             for step in process.steps:
                 if isinstance(step, verbs.Assign):
-                    for name, _ in step.values:
-                        self.attributes.setdefault(name, math.nan)
+                    self.attributes |= dict.fromkeys(dict(step.values), math.nan)
                 if isinstance(step, (verbs.Signal, verbs.Wait)) and step.name not in self.signals:
                     self.signals[step.name] = self._queue(f"signal {step.name}")
         resources, clocks, holders = self._resources()
@@ -115,8 +115,8 @@ class Compiler:
             sizes=np.array([len(self.queues), len(self.tallies), self.counters, holders], np.int64),
         )
         names = Names(
-            tuple(self.processes), tuple(self.resources), tuple(self.containers), tuple(self.queues), tuple(self.tallies),
-            tuple(self.attributes), tuple(self.steps),
+            tuple(self.processes), tuple(self.resources), tuple(self.containers), tuple(self.queues),
+            tuple(self.tallies), tuple(self.attributes), tuple(self.steps),
         )  # fmt: skip
         return program, names
 
@@ -144,18 +144,17 @@ class Compiler:
             if isinstance(resource.discipline, str):
                 discipline = Discipline[resource.discipline.upper()]
             else:
-                order = self._bytecode(resource.discipline)
+                order = self._value(resource.discipline, f"{resource.name}/order")
             most = resource.largest_capacity()
             rows.append([capacity, most, discipline, order, modes[0], holders if taken else -1])
             holders += taken
-        for conveyor in self.model.conveyors.values():
-            rows.append([conveyor.capacity, conveyor.capacity, Discipline.FIFO, -1, Mode.FINISH, -1])
+        conveyors = self.model.conveyors.values()
+        rows += [[belt.capacity, belt.capacity, Discipline.FIFO, -1, Mode.FINISH, -1] for belt in conveyors]
         return rows, clocks, holders
 
     def _periods(self, periods: tuple[tuple[float, float, float], ...]) -> int:
         first = len(self.times)
-        for row in periods:
-            self.times += row
+        self.times.extend(itertools.chain.from_iterable(periods))
         return first
 
     def _queue(self, name: str) -> int:

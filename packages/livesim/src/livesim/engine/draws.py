@@ -1,8 +1,8 @@
 """Values of expressions and draws of the compiled interpreter, behind one address.
 
-Numba links into a function what it calls, and optimises all of it again. The samplers, needed by twenty functions, would
-be most of what the kernel takes to compile; called through a pointer, they are compiled once, for 4 ns a call. Constants
-and plain exponentials do not come here.
+Numba links into a function what it calls, and optimises all of it again. The samplers, needed by twenty functions,
+would be much of what the kernel takes to compile; called through a pointer they are compiled once, for 4 ns a call.
+Constants and plain exponentials do not come here.
 """
 
 from __future__ import annotations

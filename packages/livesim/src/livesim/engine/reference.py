@@ -540,7 +540,7 @@ class Reference:
         """The first resource that the job cannot have now: too few units free, or others wait before it. -1: none."""
         for r in resources:
             resource = self.resources[r]
-            job.order = self.evaluate(resource.order, job) if resource.order >= 0 else 0.0
+            job.order = self.value(resource.order, job) if resource.order >= 0 else 0.0
             if math.isnan(job.order):
                 raise Wrong(Fault.NUMBER, job.order)
             if resource.capacity.value - resource.busy.value < job.units:
@@ -664,7 +664,7 @@ class Reference:
         self.forget(job, r)
         resource = self.resources[r]
         resource.busy.set(self.now, resource.busy.value - job.units)
-        job.order = self.evaluate(resource.order, job) if resource.order >= 0 else 0.0
+        job.order = self.value(resource.order, job) if resource.order >= 0 else 0.0
         self.enqueue(job, r)
 
     # -- capacity over time --------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from livesim.compiler.program import (
     SourceKind,
     Then,
 )
-from livesim.engine.draws import draw_behind, evaluate
+from livesim.engine.draws import draw_behind
 from livesim.engine.heap import push, replace
 from livesim.engine.world import (
     attributes_of,
@@ -457,9 +457,9 @@ def choose(w: Any, j: Any, i: Any, wanted: Any) -> Any:
 
 @compiled
 def can_have(w: Any, j: Any, r: Any) -> Any:
-    """1 where a job can have its units of a resource now, 0 where too few are free or others come first, 2 if faulty."""
+    """1 where a job can have its units of a resource now, 0 where few are free or others come first, 2 if faulty."""
     jobs = jobs_of(w)
-    jobs[j].order = evaluate(w, resources_of(w)[r].order, j) if resources_of(w)[r].order >= 0 else 0.0
+    jobs[j].order = value_of(w, resources_of(w)[r].order, j) if resources_of(w)[r].order >= 0 else 0.0
     if math.isnan(jobs[j].order):
         w.wrong = jobs[j].order
         return 2
@@ -699,7 +699,7 @@ def interrupt(w: Any, j: Any, r: Any, mode: Any) -> None:
     jobs[j].together = -1
     forget(w, j, h)
     level(levels_of(w), 2 * r, now, -float64(jobs[j].units))
-    jobs[j].order = evaluate(w, resources_of(w)[r].order, j) if resources_of(w)[r].order >= 0 else 0.0
+    jobs[j].order = value_of(w, resources_of(w)[r].order, j) if resources_of(w)[r].order >= 0 else 0.0
     queue_up(w, j, r)
 
 

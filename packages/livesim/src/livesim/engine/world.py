@@ -1,8 +1,8 @@
 """The state of a replication in flat arrays, and one record that says where they are.
 
-A helper that LLVM does not inline costs 30 ns when it takes arrays, since each travels as seven words; with a pointer to
-one record it costs what a call in C costs. So the kernel and its helpers take `w`, a record of addresses, sizes and
-scalars, and `jobs_of(w)` and the like make arrays of it, which costs nothing.
+A helper that LLVM does not inline costs 30 ns when it takes arrays, since each travels as seven words; a pointer to one
+record costs what it costs in C. So the kernel and its helpers take `w`, a record of addresses, sizes and scalars, and
+`jobs_of(w)` and the like make arrays of it, which costs nothing.
 """
 
 from __future__ import annotations
@@ -70,15 +70,15 @@ ARRAYS: dict[str, Any] = {
     "jobs": JOB, "held": np.int64, "counters": np.int64, "attributes": np.float64, "holdings": HOLDING,
     "event_times": np.float64, "event_keys": np.int64, "entries": ENTRY,
 }  # fmt: skip
-SIZES = """n_sources n_clocks n_resources n_queues n_containers n_counters n_attributes n_holders n_table
+SIZES = """n_sources n_clocks n_resources n_queues n_containers n_counters n_attributes n_holders
 first_job first_queue first_process first_container first_sojourn first_record slots events_room entries_room"""
 SCALARS = """pending scheduled free unused ready ready_last events current tickets families traced fault fault_pc
 fault_serial fault_process wanted started tracing here drawer drawn"""
-WORLD = _record(" ".join(ARRAYS) + " " + SIZES + " " + SCALARS, "now wrong until arrivals_until")
+WORLD = _record(" ".join(ARRAYS) + " " + SIZES + " " + SCALARS, "now wrong")
 """pending: events in the calendar; scheduled: ever. free: the first free job slot; unused: how many are free. ready,
 ready_last: jobs that were let go. current: the job that runs, where the kernel came back in the middle of one. wanted:
-slots that the next step needs. here: the record's own address; drawer: that of `livesim.engine.draws.drawer`; drawn: how
-many numbers the last draw has taken in its stream. wrong: the number that was at fault."""
+slots that the next step needs. here: the record's own address; drawer: that of `livesim.engine.draws.drawer`; drawn:
+how many numbers the last draw has taken in its stream. wrong: the number that was at fault."""
 
 START = {"due": -1, "left": -1.0, "queue": -1, "together": -1, "inside": -1, "family": -1, "born": np.nan}
 """What a free slot's fields hold where it is not 0; whoever changes one of them changes it back."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from livesim.distributions import Distribution
+from livesim.model.describe import describe, diagram
 from livesim.model.expressions import STATES, Expression, Parameter, State, leaves
-from livesim.model.flow import check_holdings, targets
+from livesim.model.flow import check_holdings
 from livesim.model.resources import (
     MODES,
     Container,
@@ -20,6 +23,7 @@ from livesim.model.resources import (
     positive_number,
     whole,
 )
+from livesim.model.serialize import FORMAT, from_dict, to_dict
 from livesim.model.verbs import (
     Arrive,
     Assign,
@@ -139,10 +143,52 @@ class Model:
         found: dict[str, float] = {}
         for leaf in self._leaves():
             if isinstance(leaf, Parameter) and found.setdefault(leaf.name, leaf.default) != leaf.default:
-                raise ValueError(
-                    f"param {leaf.name!r} has two defaults in model {self.name!r}: {found[leaf.name]:g} and {leaf.default:g}"
-                )
+                both = f"{found[leaf.name]:g} and {leaf.default:g}"
+                raise ValueError(f"param {leaf.name!r} has two defaults in model {self.name!r}: {both}")
         return found
+
+    def to_json(self) -> str:
+        """The whole model as a JSON text, with the version of its format."""
+        return json.dumps(to_dict(self), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Model:
+        """The model that `to_json` wrote; anything else is a ValueError. Nothing in the text is ever executed."""
+        try:
+            whole = json.loads(text)
+            if whole["format"] != FORMAT:
+                raise ValueError(f"format {whole['format']!r}; this version reads {FORMAT!r}")
+            return from_dict(whole, cls(whole["name"]))
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError, RecursionError) as error:
+            raise ValueError(f"not a livesim model: {error}") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the model as JSON."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Model:
+        """Read a model that `save` wrote."""
+        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+
+    def describe(self) -> str:
+        """The model as a table that a person can check; `print(model)` shows it."""
+        return describe(self)
+
+    def diagram(self) -> str:
+        """The processes as an SVG image; notebooks show it by themselves."""
+        return diagram(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Model) and self.to_json() == other.to_json()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        return self.describe()
+
+    def _repr_svg_(self) -> str:
+        return self.diagram()
 
     def __repr__(self) -> str:
         return f"<Model {self.name!r}: {', '.join(self.names()) or 'empty'}>"
@@ -244,6 +290,3 @@ def _leaves(content: Any) -> Iterable[Parameter | State]:
     elif isinstance(content, (Step, Failures)):
         for part in vars(content).values():
             yield from _leaves(part)
-
-
-__all__ = ["Model", "Process", "targets"]

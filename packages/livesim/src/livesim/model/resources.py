@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from livesim.model.expressions import Expression
-from livesim.model.values import Distribution, Value, text, value
+from livesim.model.values import Value, text, value
 from livesim.model.verbs import periods, positive
 
 MODES = ("resume", "restart", "resample")
@@ -147,7 +147,6 @@ __all__ = [
     "MODES",
     "Container",
     "Conveyor",
-    "Distribution",
     "Failures",
     "Resource",
     "Schedule",

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from livesim.model.expressions import Expression, is_condition, literal
-from livesim.model.values import Distribution, Value, text, value
+from livesim.distributions import Distribution
+from livesim.model.expressions import Expression, equal, is_condition, literal
+from livesim.model.values import Value, text, value
 
 POLICIES = ("first_available", "shortest_queue", "round_robin", "random")
 
@@ -22,11 +23,14 @@ class Step:
     """The fields that may be distributions."""
 
     def __str__(self) -> str:
-        given = [(field.name, getattr(self, field.name), field.default) for field in fields(self)]
-        inside = [f"{name}={text(content)}" for name, content, default in given if content is not default]
-        return f"{self.verb}({', '.join(inside)})"
+        return f"{self.verb}({', '.join(f'{name}={text(content)}' for name, content in self.given().items())})"
 
     __repr__ = __str__
+
+    def given(self) -> dict[str, Any]:
+        """The fields that are not as they are by default."""
+        contents = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        return {name: content for name, (content, default) in contents.items() if not equal(content, default)}
 
     def labels(self) -> tuple[str, ...]:
         """The labels that the step may jump to."""
@@ -323,7 +327,7 @@ def transport(conveyor: str) -> Transport:
 
 
 def release(*resources: str, units: Any = None) -> Release:
-    """Give back units of what the job holds, all of them unless `units` says how many; of several resources, those held."""
+    """Give back units of what the job holds, all unless `units` says how many; of several resources, those held."""
     given = None if units is None else positive("release", "units", value("release", "units", units), strictly=True)
     return Release(_names("release", "resource", resources), given)
 
@@ -389,7 +393,7 @@ def unbatch() -> Unbatch:
 
 
 def split(parts: Any, to: str | None = None) -> Split:
-    """Become so many jobs: the job itself, which goes first, and copies with its attributes, which may go to a label."""
+    """Become so many jobs: the job itself, which goes first, and copies of it, which go to a label if one is given."""
     target = None if to is None else _name("split", "label", to)
     return Split(positive("split", "parts", value("split", "parts", parts), strictly=True), target)
 
@@ -437,7 +441,7 @@ def positive(verb: str, what: str, content: Value, *, strictly: bool = False) ->
 
 
 def periods(what: str, given: Sequence[tuple[float, float, float]]) -> tuple[tuple[float, float, float], ...]:
-    """Periods `(start, end, number)` as floats, or an error where they leave gaps, overlap or hold a negative number."""
+    """Periods `(start, end, number)` as floats, or an error where they leave gaps, overlap or go below 0."""
     try:
         rows = tuple((float(start), float(end), float(number)) for start, end, number in given)
     except (TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class SimulationError(RuntimeError):
-    """A step met a number that it cannot use, such as a negative time; the message names process, step, job and time."""
+    """A step met a number that it cannot use, such as a negative time; it names process, step, job and time."""
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def _check(model: Any, until: Any, warmup: Any, seed: Any, replication: Any, eng
 
 def _advance(simulation: Any, until: float, arrivals_until: float, names: Names) -> None:
     if simulation.advance(until, arrivals_until) == Status.ERROR:
-        fault, pc, job, process, value = simulation.fault
+        fault, pc, job, _, value = simulation.fault
         where = "a resource's failures, or an arrival"
         if pc >= 0:
             name, number, text = names.steps[pc]
