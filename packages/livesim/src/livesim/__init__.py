@@ -84,11 +84,13 @@ from livesim.model.verbs import (
 from livesim.result import Result
 from livesim.runtime.errors import DeadlockError, SimulationError
 from livesim.runtime.run import run
+from livesim.runtime.snapshot import Snapshot
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "DeadlockError", "Model", "Result", "SimulationError", "age", "arrive", "assign", "attribute", "balk", "batch",
+    "DeadlockError", "Model", "Result", "SimulationError",
+    "Snapshot", "age", "arrive", "assign", "attribute", "balk", "batch",
     "bernoulli", "beta", "binomial", "busy", "capacity", "combine", "constant", "decide", "depart", "discrete",
     "discrete_uniform", "empirical", "erlang", "exp", "exponential", "failures", "floor", "free", "from_scipy",
     "gamma", "geometric", "get", "hold", "hyperexponential", "in_process", "jump", "label", "level", "log",

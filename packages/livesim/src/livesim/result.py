@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from livesim.compiler.program import Action, Names
 from livesim.engine.reference import Outcome
 from livesim.engine.reference import Trace as Columns
+from livesim.runtime.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class Result:
         seed: int,
         params: Mapping[str, float],
         trace: Trace | None,
+        freeze: Callable[[], Snapshot],
     ) -> None:
         self.seed = seed
         self.params = dict(params)
@@ -138,7 +140,13 @@ class Result:
         """Since when statistics count: the warm-up's end."""
         self.events = outcome.events
         self.trace = trace
+        self._freeze = freeze
         self._parts = _parts(names, outcome, start)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The state at the end: `run(model, until, start=result.snapshot)` goes on from it."""
+        return self._freeze()
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._parts:

@@ -178,6 +178,10 @@ ENDLESS = 1_000_000
 """A job that does more steps than this without stopping will never stop."""
 
 
+FRUITLESS = 100_000
+"""When nobody arrives any more, so many failures and repairs without any job moving mean that none will."""
+
+
 class Program(NamedTuple):
     """The tables of a model with its parameters put in; arrays alone, so that both interpreters read the same."""
 

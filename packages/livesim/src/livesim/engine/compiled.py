@@ -15,6 +15,7 @@ from numba import float64, int64, njit, uint64
 
 from livesim.compiler.program import (
     ENDLESS,
+    FRUITLESS,
     Action,
     Class,
     Discipline,
@@ -94,7 +95,7 @@ DID_ARRIVE, DID_WAIT, DID_HOLD, DID_RELEASE, DID_DEPART = map(
 BAD_TIME, BAD_UNITS, NOT_HELD, STILL_HELD, BAD_NUMBER, BAD_COUNT, BAD_AMOUNT, BAD_PROBABILITY, IS_ENDLESS = map(
     int, list(Fault)[1:]
 )
-MOST_STEPS = ENDLESS
+MOST_STEPS, MOST_FRUITLESS = ENDLESS, FRUITLESS
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -225,6 +226,13 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                 if size != 1.0:
                     continue
             elif slot < first_job:
+                if time > arrivals_until:
+                    inside = 0.0
+                    for p in range(w.n_sources):
+                        inside += levels[first_process + p].value
+                    if inside == 0.0 or w.fruitless > MOST_FRUITLESS:
+                        break
+                    w.fruitless += 1
                 hole = True
                 now = time
                 w.now = now
@@ -253,6 +261,7 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                 w.now = now
                 w.events += 1
                 jobs[j].due = -1
+                w.fruitless = 0
                 if jobs[j].queue >= 0:
                     give_up(w, j)
         jobs[j].working = 0

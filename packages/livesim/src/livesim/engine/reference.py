@@ -23,6 +23,7 @@ from livesim.compiler.arithmetic import ARITY, apply
 from livesim.compiler.program import (
     ENDLESS,
     EXPRESSION,
+    FRUITLESS,
     Action,
     Class,
     ClockKind,
@@ -192,7 +193,7 @@ class Reference:
         self.current: Job | None = None
         self.at = 0
         """The instruction that runs."""
-        self.scheduled = self.tickets = self.families = self.events = 0
+        self.scheduled = self.tickets = self.families = self.events = self.fruitless = 0
         self.resources = [
             Resource(Level(capacity), Level(), most, discipline, order, mode, [] if holders >= 0 else None, capacity)
             for capacity, most, discipline, order, mode, holders in program.resources.tolist()
@@ -237,13 +238,19 @@ class Reference:
                     return Status.DONE
                 if self.events >= stop_events:
                     return Status.PAUSED
-                time, _, number, what = heapq.heappop(self.calendar)
+                time, event_class, number, what = self.calendar[0]
+                if event_class == Class.CAPACITY and time > arrivals_until:
+                    if not self.alive or self.fruitless > FRUITLESS:
+                        return Status.DONE
+                    self.fruitless += 1
+                heapq.heappop(self.calendar)
                 if isinstance(what, Job):
                     if what.due != number:
                         continue
                     self.now = time
                     self.events += 1
                     what.due = -1
+                    self.fruitless = 0
                     if what.queue >= 0:
                         self.give_up(what)
                     self.current = what

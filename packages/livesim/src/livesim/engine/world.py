@@ -7,6 +7,7 @@ record costs what it costs in C. So the kernel and its helpers take `w`, a recor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -73,12 +74,25 @@ ARRAYS: dict[str, Any] = {
 SIZES = """n_sources n_clocks n_resources n_queues n_containers n_counters n_attributes n_holders
 first_job first_queue first_process first_container first_sojourn first_record slots events_room entries_room"""
 SCALARS = """pending scheduled free unused ready ready_last events current tickets families traced fault fault_pc
-fault_serial fault_process wanted started tracing here drawer drawn"""
+fault_serial fault_process wanted started tracing here drawer drawn fruitless"""
 WORLD = _record(" ".join(ARRAYS) + " " + SIZES + " " + SCALARS, "now wrong")
 """pending: events in the calendar; scheduled: ever. free: the first free job slot; unused: how many are free. ready,
 ready_last: jobs that were let go. current: the job that runs, where the kernel came back in the middle of one. wanted:
 slots that the next step needs. here: the record's own address; drawer: that of `livesim.engine.draws.drawer`; drawn:
-how many numbers the last draw has taken in its stream. wrong: the number that was at fault."""
+how many numbers the last draw has taken in its stream. fruitless: changes of capacity since a job moved. wrong: the
+number that was at fault."""
+STATE = (
+    "levels", "tallies", "flows", "queues", "supplies", "holders", "ticks", "turns", "jobs", "held", "counters",
+    "attributes", "holdings", "event_times", "event_keys",
+)  # fmt: skip
+"""The arrays that a run changes; the trace is not part of its state."""
+KEPT = (
+    "slots",
+    "events_room",
+    "now",
+    *(name for name in SCALARS.split() if name not in ("here", "drawer", "tracing", "traced")),
+)
+
 
 START = {"due": -1, "left": -1.0, "queue": -1, "together": -1, "inside": -1, "family": -1, "born": np.nan}
 """What a free slot's fields hold where it is not 0; whoever changes one of them changes it back."""
@@ -317,6 +331,21 @@ class Arrays:
         for name, array in self.arrays.items():
             self.world[0][name] = array.ctypes.data
         self.world[0]["here"] = self.world.ctypes.data
+
+    def state(self) -> dict[str, np.ndarray]:
+        """A copy of what a run changes."""
+        scalars = {name: np.array(self.world[0][name]) for name in KEPT}
+        return {name: self[name].copy() for name in STATE} | scalars
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go back to a state that a run of the same model was in."""
+        for name in STATE:
+            self.arrays[name] = state[name].copy()
+        for name in KEPT:
+            self.world[0][name] = state[name]
+        if self.world[0]["tracing"]:
+            self.grow_entries(2 * int(self.world[0]["slots"]))
+        self.place()
 
     def grow_jobs(self, slots: int) -> None:
         """Make room for so many jobs in all."""

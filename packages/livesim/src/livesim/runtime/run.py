@@ -15,6 +15,7 @@ from livesim.engine.reference import Outcome, Reference
 from livesim.model.builder import Model
 from livesim.result import Result, Trace
 from livesim.runtime.errors import DeadlockError, SimulationError, Stuck
+from livesim.runtime.snapshot import Snapshot
 
 WORDS = {
     Fault.TIME: "a time must be finite and 0 or more",
@@ -38,7 +39,8 @@ def run(
     warmup: float = 0.0,
     drain: bool = False,
     trace: bool = False,
-    replication: int = 0,
+    start: Snapshot | None = None,
+    replication: int | None = None,
     engine: str = "compiled",
 ) -> Result:
     """Run a model from time 0 to `until`, events at that time included.
@@ -48,30 +50,62 @@ def run(
     params: values for the model's parameters. warmup: statistics count from this time on.
     drain: let nobody arrive after `until`, and go on until everybody has left.
     trace: keep what happened, as `result.trace`.
+    start: go on from the snapshot of an earlier run of the model. Seed, replication, parameters and warm-up are the
+        snapshot's, and the result is that of one longer run to the bit, unless others are given: another seed gives
+        another future of the same present.
     engine: "compiled", or "reference", the slow interpreter that is the specification; both give the same bits.
 
     Raises SimulationError where a step meets a number that it cannot use, DeadlockError where jobs wait for each other.
     """
-    _check(model, until, warmup, seed, replication, engine)
+    _check(model, until, warmup, seed, replication or 0, engine)
+    if start is not None:
+        _check_start(model, until, warmup, start, engine)
+        params = {**start.params, **(params or {})}
+        replication = start.replication if replication is None else replication
+        seed = start.seed if seed is None else seed
     chosen = parameters(model, params)
     program, names = compile_model(model, chosen)
     seed = secrets.randbits(63) if seed is None else int(seed)
+    replication = 0 if replication is None else int(replication)
     simulation = _engine(engine)(program, seed, replication, tracing=trace)
     before = np.zeros((len(names.processes), 6), np.int64)
+    if start is not None:
+        before = start.state["before"]
+        simulation.arrays.set_state(start.state)
     if warmup > 0:
         _advance(simulation, warmup, math.inf, names)
         simulation.move_clock(warmup)
         simulation.start_anew()
         before = simulation.outcome().counts
+    since = float(warmup) if start is None or warmup > 0 else start.warmup
     _advance(simulation, math.inf if drain else until, until, names)
     if not drain:
         simulation.move_clock(until)
     _check_deadlock(simulation, program, names)
     outcome: Outcome = simulation.outcome()
-    _check_littles_law(simulation, outcome, warmup, names)
-    outcome = outcome._replace(counts=outcome.counts - before)
+    _check_littles_law(simulation, outcome, since, names)
+
+    def freeze() -> Snapshot:
+        if engine != "compiled":
+            raise ValueError("snapshot: only the compiled engine's runs can be continued; run with engine='compiled'")
+        state = simulation.arrays.state() | {"before": before}
+        return Snapshot(model.to_json(), outcome.clock, seed, replication, chosen, since, state)
+
     kept = Trace(simulation.trace(), names) if trace else None
-    return Result(names, outcome, float(warmup), seed=seed, params=chosen, trace=kept)
+    shown = outcome._replace(counts=outcome.counts - before)
+    return Result(names, shown, since, seed=seed, params=chosen, trace=kept, freeze=freeze)
+
+
+def _check_start(model: Model, until: float, warmup: float, start: Any, engine: str) -> None:
+    if not isinstance(start, Snapshot):
+        raise TypeError(f"run: start must be a snapshot, as result.snapshot gives it, got {start!r}")
+    start.check(model)
+    if engine != "compiled":
+        raise ValueError("run: only engine='compiled' goes on from a snapshot")
+    if not start.time <= until:
+        raise ValueError(f"run: the snapshot is of time {start.time:g}, which is after until={until:g}")
+    if 0 < warmup < start.time:
+        raise ValueError(f"run: warmup={warmup:g} lies before the snapshot's time {start.time:g}")
 
 
 def _engine(name: str) -> Any:

@@ -1,0 +1,59 @@
+"""The state of a run, from which another goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from livesim.model.builder import Model
+
+FORMAT = "livesim.snapshot/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A run stopped between two events: jobs, queues, calendar, statistics, and where its random numbers are.
+
+    `run(model, until, start=snapshot)` goes on from it, to the bits of one longer run.
+    """
+
+    model: str
+    """The model, as JSON."""
+    time: float
+    seed: int
+    replication: int
+    params: Mapping[str, float]
+    warmup: float
+    """Since when statistics count."""
+    state: Mapping[str, np.ndarray] = field(repr=False)
+    """Arrays of `livesim.engine.world`, its scalars, and the counts at the end of the warm-up."""
+
+    def check(self, model: Model) -> None:
+        """Refuse a model that is not the snapshot's."""
+        if model.to_json() != self.model:
+            own = Model.from_json(self.model)
+            raise ValueError(f"start: the snapshot is of another model than {model!r}, which is:\n{own}")
+
+    def save(self, path: str | Path) -> None:
+        """Write the snapshot to a file of NumPy's format npz; nothing in it is pickled."""
+        about = {"format": FORMAT, "model": self.model, "time": self.time, "seed": str(self.seed),
+                 "replication": str(self.replication), "params": dict(self.params), "warmup": self.warmup}  # fmt: skip
+        with Path(path).open("wb") as file:
+            np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **self.state)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Snapshot:
+        """Read a snapshot that `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            state = {name: file[name] for name in file.files}
+        about = json.loads(str(state.pop("about", np.array("{}"))))
+        if about.get("format") != FORMAT:
+            raise ValueError(f"{path}: not a livesim snapshot: format {about.get('format')!r}, wanted {FORMAT!r}")
+        return cls(
+            about["model"], about["time"], int(about["seed"]), int(about["replication"]), about["params"],
+            about["warmup"], state,
+        )  # fmt: skip
