@@ -202,7 +202,7 @@ def test_policies(policy: str, chosen: str, engine: str) -> None:
 
 
 def test_a_random_policy_takes_all_that_are_free_alike(engine: str) -> None:
-    """1,000 jobs, three desks that are always free: chi-squared on 2 degrees of freedom, alarms once in 10,000 seeds."""
+    """1,000 jobs, three desks that are always free: chi-squared with 2 degrees of freedom, a false alarm in 10,000."""
     model = Model("desks")
     for name in "abc":
         model.resource(name)
@@ -285,7 +285,7 @@ def test_a_signal_lets_go_who_waits_now(engine: str) -> None:
 
 
 def test_a_container_keeps_its_order_and_its_limits(engine: str) -> None:
-    """A tank of 10 that holds 4: one asks for 6 and waits, one asks for 1 and waits behind it; 7 do not fit at first."""
+    """A tank of 10 that holds 4. One asks for 6 and waits, one for 1 behind it; 7 do not fit, 3 wait behind them."""
     model = Model("m").container("tank", capacity=10, initial=4)
     model.process("taker", arrive(at=[0]), get("tank", 6), record("left", level("tank")), depart())
     model.process("sipper", arrive(at=[1]), get("tank", 1), depart())

@@ -11,7 +11,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import float64, int64, njit, uint64
+from numba import njit
+from numpy import float64, int64, uint64
 
 from livesim.compiler.program import (
     ENDLESS,
@@ -43,6 +44,7 @@ from livesim.engine.steps import (
     level,
     move,
     next_arrival,
+    next_uniform,
     note,
     patience,
     queue_up,
@@ -121,10 +123,10 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
     n = w.pending
     number = w.scheduled
     status = DONE
-    fault = int64(0)
-    j = int64(-1)
-    i = int64(0)
-    wrong = 0.0
+    fault: Any = int64(0)
+    j: Any = int64(-1)
+    i: Any = int64(0)
+    wrong: Any = 0.0
     while True:
         # -- who is next -----------------------------------------------------------------------------------------------
         if hole:
@@ -268,6 +270,7 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
         # -- what it does ----------------------------------------------------------------------------------------------
         i = jobs[j].pc
         steps = 0
+        joins: Any = int64(-1)
         while True:
             steps += 1
             if steps > MOST_STEPS:
@@ -357,18 +360,7 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                 if short <= -2:
                     fault, wrong = -2 - short, w.wrong
                     break
-                if code[i].d >= 0:
-                    w.pending = n
-                    w.scheduled = number
-                    fault = patience(w, j, code[i].d, hole)
-                    if hole and w.scheduled != number:
-                        hole = False
-                    n, number = w.pending, w.scheduled
-                    if fault != 0:
-                        wrong = w.wrong
-                        break
-                jobs[j].pc = i + 1
-                queue_up(w, j, short)
+                joins = short
                 break
             if op == RELEASE:
                 r = code[i].a
@@ -421,26 +413,20 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                 w.unused += 1
                 break
             elif op == DECIDE:
-                drawn_before = int64(0)
-                c = code[i].d
-                if c >= 0:
-                    drawn_before = counters[j * n_counters + c]
-                    counters[j * n_counters + c] = drawn_before + 1
-                u = uniform(job_key(keys[code[i].c], jobs[j].word), drawn_before)
+                u = next_uniform(w, j, code[i].c, code[i].d)
                 x = value_of(w, code[i].a, j)
                 if not (x >= 0.0 and x <= 1.0):
                     fault, wrong = BAD_PROBABILITY, x
                     break
                 i = code[i].b if u <= x else i + 1
             elif op == BRANCH:
-                i = code[i].b if value_of(w, code[i].a, j) != 0.0 else i + 1
+                x = value_of(w, code[i].a, j)
+                if math.isnan(x):
+                    fault, wrong = BAD_NUMBER, x
+                    break
+                i = code[i].b if x != 0.0 else i + 1
             elif op == CHOOSE:
-                drawn_before = int64(0)
-                c = code[i].d
-                if c >= 0:
-                    drawn_before = counters[j * n_counters + c]
-                    counters[j * n_counters + c] = drawn_before + 1
-                u = uniform(job_key(keys[code[i].c], jobs[j].word), drawn_before)
+                u = next_uniform(w, j, code[i].c, code[i].d)
                 chosen = code[i].a
                 last = chosen + code[i].b - 1
                 x = value_of(w, branches[chosen].chance, j)
@@ -523,18 +509,7 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                 wake(w, code[i].a)
                 i += 1
             elif op == WAIT:
-                if code[i].d >= 0:
-                    w.pending = n
-                    w.scheduled = number
-                    fault = patience(w, j, code[i].d, hole)
-                    if hole and w.scheduled != number:
-                        hole = False
-                    n, number = w.pending, w.scheduled
-                    if fault != 0:
-                        wrong = w.wrong
-                        break
-                jobs[j].pc = i + 1
-                queue_up(w, j, code[i].a)
+                joins = code[i].a
                 break
             else:
                 x = value_of(w, code[i].b, j)
@@ -549,19 +524,20 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                     i += 1
                     continue
                 jobs[j].amount = x
-                if code[i].d >= 0:
-                    w.pending = n
-                    w.scheduled = number
-                    fault = patience(w, j, code[i].d, hole)
-                    if hole and w.scheduled != number:
-                        hole = False
-                    n, number = w.pending, w.scheduled
-                    if fault != 0:
-                        wrong = w.wrong
-                        break
-                jobs[j].pc = i + 1
-                queue_up(w, j, q)
+                joins = q
                 break
+        if joins >= 0:
+            if code[i].d >= 0:
+                w.pending = n
+                w.scheduled = number
+                fault = patience(w, j, code[i].d, hole)
+                if w.scheduled != number:
+                    hole = False
+                n, number = w.pending, w.scheduled
+                wrong = w.wrong
+            if fault == 0:
+                jobs[j].pc = i + 1
+                queue_up(w, j, joins)
         if fault != 0:
             w.fault_pc = i
             w.fault_serial = jobs[j].serial

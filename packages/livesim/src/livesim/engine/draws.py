@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, float64, int64, njit, types, uint64
+from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
+from numpy import float64, int64, uint64
 
 from livesim.compiler.program import EXPRESSION, Code
 from livesim.engine.world import (
@@ -160,7 +161,7 @@ def draw_here(w: Any, v: Any, j: Any, word: Any, before: Any) -> Any:
     return x
 
 
-@cfunc(float64(int64, int64, int64, uint64, int64), cache=True)
+@cfunc(types.float64(types.int64, types.int64, types.int64, types.uint64, types.int64), cache=True)
 def drawer(here: Any, v: Any, j: Any, word: Any, before: Any) -> Any:
     """`draw_here` of the world at an address."""
     return draw_here(carray(pointer(here), ROOM, WORLD)[0], v, j, word, before)

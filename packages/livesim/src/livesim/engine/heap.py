@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import int64, njit
+from numba import njit
+from numpy import int64
 
 inline = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 

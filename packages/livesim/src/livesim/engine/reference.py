@@ -313,7 +313,7 @@ class Reference:
             elif op == Op.DECIDE:
                 job.pc = b if self.uniform(job, c, d) <= self.probability(a, job) else job.pc + 1
             elif op == Op.BRANCH:
-                job.pc = b if self.value(a, job) != 0.0 else job.pc + 1
+                job.pc = b if self.number(a, job) != 0.0 else job.pc + 1
             elif op == Op.CHOOSE:
                 u = self.uniform(job, c, d)
                 chosen, reached = a, self.probability(self.branches[a][0], job)

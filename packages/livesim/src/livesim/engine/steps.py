@@ -10,7 +10,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import float64, int64, njit, uint64
+from numba import njit
+from numpy import float64, int64, uint64
 
 from livesim.compiler.program import (
     Action,
@@ -149,6 +150,16 @@ def value_drawn(w: Any, v: Any, j: Any) -> Any:
     if counter >= 0:
         counters_of(w)[j * w.n_counters + counter] = w.drawn
     return x
+
+
+@inline
+def next_uniform(w: Any, j: Any, stream: Any, counter: Any) -> Any:
+    """A number between 0 and 1, keyed by the job and by how many it drew in the stream."""
+    before = int64(0)
+    if counter >= 0:
+        before = counters_of(w)[j * w.n_counters + counter]
+        counters_of(w)[j * w.n_counters + counter] = before + 1
+    return uniform(job_key(keys_of(w)[stream], jobs_of(w)[j].word), before)
 
 
 @compiled
@@ -412,7 +423,6 @@ def wake(w: Any, q: Any) -> None:
 @compiled
 def choose(w: Any, j: Any, i: Any, wanted: Any) -> Any:
     """The resource of a set that a policy prefers: one that has the units free, if there is one."""
-    jobs = jobs_of(w)
     a, count, policy = code_of(w)[i].a, code_of(w)[i].f, code_of(w)[i].g
     sets, levels = sets_of(w), levels_of(w)
     if policy == ROUND_ROBIN:
@@ -435,11 +445,7 @@ def choose(w: Any, j: Any, i: Any, wanted: Any) -> Any:
             shortest = load
             best = r
     if policy == RANDOM:
-        counter = sets[a + count + 1]
-        drawn_before = counters_of(w)[j * w.n_counters + counter] if counter >= 0 else int64(0)
-        if counter >= 0:
-            counters_of(w)[j * w.n_counters + counter] = drawn_before + 1
-        u = uniform(job_key(keys_of(w)[sets[a + count]], jobs[j].word), drawn_before)
+        u = next_uniform(w, j, sets[a + count], sets[a + count + 1])
         among = available if available > 0 else count
         pick = min(int64(u * among), among - 1)
         if available == 0:
