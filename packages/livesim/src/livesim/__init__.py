@@ -83,18 +83,20 @@ from livesim.model.verbs import (
 )  # fmt: skip
 from livesim.result import Result
 from livesim.runtime.errors import DeadlockError, SimulationError
+from livesim.runtime.observed import InProcess, observed
 from livesim.runtime.run import run
 from livesim.runtime.snapshot import Snapshot
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "DeadlockError", "Model", "Result", "SimulationError",
+    "DeadlockError", "InProcess", "Model", "Result", "SimulationError",
     "Snapshot", "age", "arrive", "assign", "attribute", "balk", "batch",
     "bernoulli", "beta", "binomial", "busy", "capacity", "combine", "constant", "decide", "depart", "discrete",
     "discrete_uniform", "empirical", "erlang", "exp", "exponential", "failures", "floor", "free", "from_scipy",
     "gamma", "geometric", "get", "hold", "hyperexponential", "in_process", "jump", "label", "level", "log",
-    "lognormal", "loop", "maximum", "minimum", "negative_binomial", "normal", "now", "param", "pareto", "pert",
+    "lognormal", "loop", "maximum", "minimum", "negative_binomial", "normal", "now", "observed", "param", "pareto",
+    "pert",
     "poisson", "put", "queue_length", "record", "release", "renege", "route", "run", "schedule", "seize", "signal",
     "split", "sqrt", "trace", "transport", "triangular", "truncated_normal", "unbatch", "uniform", "wait",
     "weibull", "where",

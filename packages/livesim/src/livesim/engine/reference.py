@@ -642,17 +642,15 @@ class Reference:
         if spare + sum(w.held[r] for w in victims) < job.units:
             return False
         while resource.capacity.value - resource.busy.value < job.units:
-            self.interrupt(self.victim(r, job.rank), r, resource.preemption)
+            victim = self.victim(r, job.rank)
+            assert victim is not None
+            self.interrupt(victim, r, resource.preemption)
         return True
 
-    def victim(self, r: int, rank: float) -> Any:
-        """The least urgent job at work on a resource that is less urgent than `rank`; of equals, the last to get it."""
-        worst = None
-        for job in self.resources[r].holders or []:
-            held_rank = job.held_rank[r]
-            if held_rank > rank and self.at_work(job) and (worst is None or held_rank >= worst.held_rank[r]):
-                worst = job
-        return worst
+    def victim(self, r: int, rank: float) -> Job | None:
+        """The least urgent job at work on a resource that is less urgent than `rank`; of equals, the last to come."""
+        working = [job for job in self.resources[r].holders or [] if job.held_rank[r] > rank and self.at_work(job)]
+        return max(working, key=lambda job: (job.held_rank[r], job.held_ticket[r]), default=None)
 
     def at_work(self, job: Job) -> bool:
         """Whether a job is in a hold that can be interrupted: work that ends now, before a release, is done."""

@@ -203,22 +203,22 @@ def schedule(w: Any, time: Any, event_class: Any, slot: Any, hole: Any) -> Any:
 @compiled
 def start(w: Any) -> Any:
     """Schedule what comes first: changes of capacity, then arrivals."""
-    n_processes = w.n_sources
     fault = 0
     for clock in range(w.n_clocks):
         row = clocks_of(w)[clock]
         if row.kind == SCHEDULE:
-            time = times_of(w)[row.a + 1]
+            time = period_end(w, clock)
         else:
-            lasting = drawn(w, row.a, int64(0), 0.0)
+            lasting = drawn(w, row.a, int64(0), w.now)
             if not (lasting >= 0.0 and lasting < np.inf):
                 w.wrong = lasting
                 fault = BAD_TIME
                 break
-            time = lasting
-        schedule(w, time, CLASS_CAPACITY, n_processes + clock, False)
+            time = w.now + lasting
+        if time < np.inf:
+            schedule(w, time, CLASS_CAPACITY, w.n_sources + clock, False)
     if fault == 0:
-        for source in range(n_processes):
+        for source in range(w.n_sources):
             time = next_arrival(w, source)
             if math.isnan(time):
                 fault = BAD_TIME
@@ -227,8 +227,22 @@ def start(w: Any) -> Any:
                 schedule(w, time, CLASS_ARRIVAL, source, False)
     if fault != 0:
         w.fault = fault
-        w.fault_pc, w.fault_serial, w.fault_process = -1, 0, -1
+        w.fault_pc = -1
+        w.fault_serial = 0
+        w.fault_process = -1
     return fault
+
+
+@compiled
+def period_end(w: Any, clock: Any) -> Any:
+    """When the present period of a schedule ends; infinite after the last."""
+    row = clocks_of(w)[clock]
+    n = ticks_of(w)[clock]
+    cycle, period = n // row.b, n % row.b
+    if cycle > 0 and row.c != REPEAT:
+        return np.inf
+    total = times_of(w)[row.a + 3 * row.b - 2]
+    return float64(cycle) * total + times_of(w)[row.a + 3 * period + 1]
 
 
 @compiled
@@ -648,18 +662,21 @@ def at_work(w: Any, j: Any) -> Any:
 
 @compiled
 def victim(w: Any, r: Any, rank: Any) -> Any:
-    """The least urgent job at work on a resource that is less urgent than `rank`; of equals, the last to get it."""
+    """The least urgent job at work on a resource that is less urgent than `rank`; of equals, the last to come."""
+    holdings = holdings_of(w)
     h = resources_of(w)[r].holders
     worst = int64(-1)
     j = holders_of(w)[h].first
     while j >= 0:
-        if (
-            holdings_of(w)[j * w.n_holders + h].rank > rank
-            and at_work(w, j)
-            and (worst < 0 or holdings_of(w)[j * w.n_holders + h].rank >= holdings_of(w)[worst * w.n_holders + h].rank)
-        ):
-            worst = j
-        j = holdings_of(w)[j * w.n_holders + h].following
+        held = holdings[j * w.n_holders + h]
+        if held.rank > rank and at_work(w, j):
+            if worst < 0:
+                worst = j
+            else:
+                other = holdings[worst * w.n_holders + h]
+                if held.rank > other.rank or (held.rank == other.rank and held.ticket > other.ticket):
+                    worst = j
+        j = held.following
     return worst
 
 
@@ -719,15 +736,12 @@ def tick(w: Any, clock: Any) -> Any:
     now = w.now
     slot = w.n_sources + clock
     if row.kind == SCHEDULE:
-        cycle, period = n // b, n % b
-        if cycle > 0 and row.c != REPEAT:
-            if row.c == STOP:
-                supplies_of(w)[r].scheduled = 0
-        else:
-            total = times_of(w)[a + 3 * b - 2]
-            supplies_of(w)[r].scheduled = int64(times_of(w)[a + 3 * period + 2])
-            time = float64(cycle) * total + times_of(w)[a + 3 * period + 1]
+        time = period_end(w, clock)
+        if time < np.inf:
+            supplies_of(w)[r].scheduled = int64(times_of(w)[a + 3 * (n % b) + 2])
             schedule(w, time, CLASS_CAPACITY, slot, False)
+        elif row.c == STOP:
+            supplies_of(w)[r].scheduled = 0
     else:
         fails = n % 2 == 1
         supplies_of(w)[r].failed = 1 if fails else 0

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
+from numba.np.numpy_support import from_dtype
 
 from livesim.compiler.program import STACK, Program
 from livesim.random import replication_key, stream_key
-
-inline = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
 
 def _record(integers: str = "", reals: str = "", words: str = "") -> np.dtype[Any]:
@@ -112,167 +113,65 @@ def pointer(context: Any, address: Any) -> Any:
 
 ROOM = 1 << 40
 """A size for arrays made of addresses, whose own is not needed: larger than any index."""
-INTEGER, REAL, WORD = np.dtype(np.int64), np.dtype(np.float64), np.dtype(np.uint64)
 
 
-@inline
-def code_of(w: Any) -> Any:
-    return carray(pointer(w.code), ROOM, INSTRUCTION)
-
-
-@inline
-def values_of(w: Any) -> Any:
-    return carray(pointer(w.values), ROOM, VALUE)
-
-
-@inline
-def numbers_of(w: Any) -> Any:
-    return carray(pointer(w.numbers), ROOM, NUMBERS)
-
-
-@inline
-def bytecode_of(w: Any) -> Any:
-    return carray(pointer(w.bytecode), ROOM, BYTECODE)
-
-
-@inline
-def constants_of(w: Any) -> Any:
-    return carray(pointer(w.constants), ROOM, REAL)
-
-
-@inline
-def table_of(w: Any) -> Any:
-    return carray(pointer(w.table), ROOM, REAL)
-
-
-@inline
-def branches_of(w: Any) -> Any:
-    return carray(pointer(w.branches), ROOM, BRANCH)
-
-
-@inline
-def sets_of(w: Any) -> Any:
-    return carray(pointer(w.sets), ROOM, INTEGER)
-
-
-@inline
-def sources_of(w: Any) -> Any:
-    return carray(pointer(w.sources), ROOM, SOURCE)
-
-
-@inline
-def clocks_of(w: Any) -> Any:
-    return carray(pointer(w.clocks), ROOM, CLOCK)
-
-
-@inline
-def times_of(w: Any) -> Any:
-    return carray(pointer(w.times), ROOM, REAL)
-
-
-@inline
-def resources_of(w: Any) -> Any:
-    return carray(pointer(w.resources), ROOM, RESOURCE)
-
-
-@inline
-def containers_of(w: Any) -> Any:
-    return carray(pointer(w.containers), ROOM, CONTAINER)
-
-
-@inline
-def initial_of(w: Any) -> Any:
-    return carray(pointer(w.initial), ROOM, REAL)
-
-
-@inline
-def keys_of(w: Any) -> Any:
-    return carray(pointer(w.keys), ROOM, WORD)
-
-
-@inline
-def levels_of(w: Any) -> Any:
-    return carray(pointer(w.levels), ROOM, LEVEL)
-
-
-@inline
-def tallies_of(w: Any) -> Any:
-    return carray(pointer(w.tallies), ROOM, TALLY)
-
-
-@inline
-def flows_of(w: Any) -> Any:
-    return carray(pointer(w.flows), ROOM, FLOW)
-
-
-@inline
-def queues_of(w: Any) -> Any:
-    return carray(pointer(w.queues), ROOM, QUEUE)
-
-
-@inline
-def supplies_of(w: Any) -> Any:
-    return carray(pointer(w.supplies), ROOM, SUPPLY)
-
-
-@inline
-def holders_of(w: Any) -> Any:
-    return carray(pointer(w.holders), ROOM, HOLDERS)
-
-
-@inline
-def ticks_of(w: Any) -> Any:
-    return carray(pointer(w.ticks), ROOM, INTEGER)
-
-
-@inline
-def turns_of(w: Any) -> Any:
-    return carray(pointer(w.turns), ROOM, INTEGER)
-
-
-@inline
-def stack_of(w: Any) -> Any:
-    return carray(pointer(w.stack), ROOM, REAL)
-
-
-@inline
-def jobs_of(w: Any) -> Any:
-    return carray(pointer(w.jobs), ROOM, JOB)
-
-
-@inline
-def held_of(w: Any) -> Any:
-    return carray(pointer(w.held), ROOM, INTEGER)
-
-
-@inline
-def counters_of(w: Any) -> Any:
-    return carray(pointer(w.counters), ROOM, INTEGER)
-
-
-@inline
-def attributes_of(w: Any) -> Any:
-    return carray(pointer(w.attributes), ROOM, REAL)
-
-
-@inline
-def holdings_of(w: Any) -> Any:
-    return carray(pointer(w.holdings), ROOM, HOLDING)
-
-
-@inline
-def event_times_of(w: Any) -> Any:
-    return carray(pointer(w.event_times), ROOM, REAL)
-
-
-@inline
-def event_keys_of(w: Any) -> Any:
-    return carray(pointer(w.event_keys), ROOM, INTEGER)
-
-
-@inline
-def entries_of(w: Any) -> Any:
-    return carray(pointer(w.entries), ROOM, ENTRY)
+def _reader(name: str) -> Any:
+    """A function for compiled code that makes the array of a name from the record of a world.
+
+    An intrinsic, not `carray` in a function: each of those is compiled by itself, thirty of them and it shows.
+    """
+    kind = np.dtype(ARRAYS[name])
+    array = types.Array(from_dtype(kind), 1, "C")
+
+    @intrinsic
+    def read(context: Any, w: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            offset = signature.args[0].offset(name)
+            member = cgutils.get_record_member(builder, arguments[0], offset, cgutils.intp_t)
+            data = builder.inttoptr(builder.load(member), context.get_data_type(array.dtype).as_pointer())
+            step = context.get_constant(types.intp, kind.itemsize)
+            size = context.get_constant(types.intp, ROOM)
+            made = make_array(array)(context, builder)
+            populate_array(made, data=data, shape=[size], strides=[step], itemsize=step, meminfo=None)
+            return made._getvalue()
+
+        return array(w), generate
+
+    return read
+
+
+code_of = _reader("code")
+values_of = _reader("values")
+numbers_of = _reader("numbers")
+bytecode_of = _reader("bytecode")
+constants_of = _reader("constants")
+table_of = _reader("table")
+branches_of = _reader("branches")
+sets_of = _reader("sets")
+sources_of = _reader("sources")
+clocks_of = _reader("clocks")
+times_of = _reader("times")
+resources_of = _reader("resources")
+containers_of = _reader("containers")
+initial_of = _reader("initial")
+keys_of = _reader("keys")
+levels_of = _reader("levels")
+tallies_of = _reader("tallies")
+flows_of = _reader("flows")
+queues_of = _reader("queues")
+supplies_of = _reader("supplies")
+holders_of = _reader("holders")
+ticks_of = _reader("ticks")
+turns_of = _reader("turns")
+stack_of = _reader("stack")
+jobs_of = _reader("jobs")
+held_of = _reader("held")
+counters_of = _reader("counters")
+attributes_of = _reader("attributes")
+holdings_of = _reader("holdings")
+event_times_of = _reader("event_times")
+event_keys_of = _reader("event_keys")
+entries_of = _reader("entries")
 
 
 class Arrays:

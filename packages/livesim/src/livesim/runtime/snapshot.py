@@ -24,7 +24,8 @@ class Snapshot:
     model: str
     """The model, as JSON."""
     time: float
-    seed: int
+    seed: int | None
+    """None for a state that was observed: the run that goes on from it draws one."""
     replication: int
     params: Mapping[str, float]
     warmup: float
@@ -40,8 +41,15 @@ class Snapshot:
 
     def save(self, path: str | Path) -> None:
         """Write the snapshot to a file of NumPy's format npz; nothing in it is pickled."""
-        about = {"format": FORMAT, "model": self.model, "time": self.time, "seed": str(self.seed),
-                 "replication": str(self.replication), "params": dict(self.params), "warmup": self.warmup}  # fmt: skip
+        about = {
+            "format": FORMAT,
+            "model": self.model,
+            "time": self.time,
+            "seed": None if self.seed is None else str(self.seed),  # 64 bits are too many for a number of JSON
+            "replication": str(self.replication),
+            "params": dict(self.params),
+            "warmup": self.warmup,
+        }
         with Path(path).open("wb") as file:
             np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **self.state)
 
@@ -53,7 +61,6 @@ class Snapshot:
         about = json.loads(str(state.pop("about", np.array("{}"))))
         if about.get("format") != FORMAT:
             raise ValueError(f"{path}: not a livesim snapshot: format {about.get('format')!r}, wanted {FORMAT!r}")
-        return cls(
-            about["model"], about["time"], int(about["seed"]), int(about["replication"]), about["params"],
-            about["warmup"], state,
-        )  # fmt: skip
+        seed = None if about["seed"] is None else int(about["seed"])
+        replication = int(about["replication"])
+        return cls(about["model"], about["time"], seed, replication, about["params"], about["warmup"], state)
