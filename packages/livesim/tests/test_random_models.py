@@ -124,6 +124,9 @@ def models(draw: st.DrawFn) -> Model:
             middle.append(loop("again", times=2))
         steps += [*middle, label("end"), depart()]
         model.process(name, *steps)
+    if draw(st.booleans()):
+        urgent = [seize(draw(st.sampled_from(RESOURCES)), priority=-1), hold(draw(TIMES)), release(*RESOURCES)]
+        model.process("rush", arrive(every=uniform(0, 5)), assign(size=1), *urgent, depart())
     return model
 
 
