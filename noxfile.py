@@ -20,10 +20,11 @@ DIST = ROOT / "dist"
 FOLDERS = {
     "livequeue": ROOT / "packages" / "livequeue",
     "livenuts": ROOT / "packages" / "livenuts",
+    "livesim": ROOT / "packages" / "livesim",
     "liverecipes": ROOT / "integrations",
 }
-SIBLINGS = {"livequeue": [], "livenuts": [], "liverecipes": ["livequeue", "livenuts"]}
-ALL = ["liverecipes", "livequeue", "livenuts"]
+SIBLINGS = {"livequeue": [], "livenuts": [], "livesim": [], "liverecipes": ["livequeue", "livenuts"]}
+ALL = ["liverecipes", "livequeue", "livenuts", "livesim"]
 SOURCES = ["noxfile.py", "packages", "integrations", "property_tests", "benchmarks", "docs"]
 
 # One thread a chain: thread pools of linear algebra inside would only get in each other's way.
@@ -95,7 +96,7 @@ def run_tests(
 ) -> None:
     """A distribution's wheel, its test group and what it depends on in a clean environment; its tests."""
     install(session, name, *SIBLINGS[name])
-    strangers = {*FOLDERS, "livesmc2", "livebart", "livesim"} - {name, *SIBLINGS[name]}
+    strangers = {*FOLDERS, "livesmc2", "livebart"} - {name, *SIBLINGS[name]}
     session.run("python", "-c", ALONE, name, *sorted(strangers))
     session.run("pytest", str(FOLDERS[name] / "tests"), *select, *session.posargs, env=THREADS | (env or {}))
 

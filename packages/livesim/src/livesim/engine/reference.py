@@ -819,17 +819,17 @@ class Reference:
             return self.parameters[value][0]
         if kind == EXPRESSION:
             return self.evaluate(codes[0], job)
-        p = [
+        p, q, r, s = (
             self.evaluate(code, job) if code >= 0 else number
             for code, number in zip(codes, self.parameters[value], strict=True)
-        ]
+        )
         n = job.counters[counter] if counter >= 0 else 0
         if kind == TRACE:
             # The first job takes the first value.
-            x, _ = draw(kind, *p, self.table, 0, min(job.word, FAR) + n)
+            x, _ = draw(kind, p, q, r, s, self.table, 0, min(job.word, FAR) + n)
             n += 1
         else:
-            x, n = draw(kind, *p, self.table, job_key(self.keys[stream], job.word), n)
+            x, n = draw(kind, p, q, r, s, self.table, job_key(self.keys[stream], job.word), n)
         if counter >= 0:
             job.counters[counter] = n
         return x
