@@ -256,7 +256,7 @@ def arrive(
         (from the first again) or "keep" (the last rate stays).
     batch: how many jobs come at once. limit: no more arrivals (of batches) than this.
 
-    >>> arrive(every=18.0, limit=3)
+    >>> print(arrive(every=18.0, limit=3))
     arrive(every=18, limit=3)
     """
     given = [name for name, content in (("every", every), ("at", at), ("rate", rate)) if content is not None]
