@@ -12,6 +12,7 @@ from livesim import (
     Model,
     arrive,
     balk,
+    decide,
     depart,
     erlang,
     exponential,
@@ -21,6 +22,7 @@ from livesim import (
     jump,
     label,
     param,
+    queue_length,
     record,
     release,
     run,
@@ -171,3 +173,86 @@ def test_breakdowns() -> None:
     sojourn = slow + second / gap / 2 / (1 - load) + failed * down
     assert abs(off_by(model, "job.sojourn.mean", sojourn)) < LEVEL
     assert abs(off_by(model, "job.sojourn.mean", sojourn, params={"gap": gap * 0.95})) > LEVEL
+
+
+def test_finite_room() -> None:
+    """M/M/2/5: who finds three waiting goes away."""
+    load, servers, places = 1.6, 2, 5
+    weights = [
+        load**k / (math.factorial(k) if k <= servers else 2 * servers ** (k - servers)) for k in range(places + 1)
+    ]
+    model = (
+        Model("finite room")
+        .resource("server", servers)
+        .process(
+            "job",
+            arrive(every=exponential(mean=param("gap", 1.0))),
+            balk(queue_length("server") >= places - servers, "lost"),
+            seize("server"),
+            hold(exponential(mean=load)),
+            release("server"),
+            record("lost", 0),
+            jump("end"),
+            label("lost"),
+            record("lost", 1),
+            label("end"),
+            depart(),
+        )
+    )
+    truth = weights[-1] / sum(weights)
+    assert abs(off_by(model, "job.records.lost.mean", truth)) < LEVEL
+    assert abs(off_by(model, "job.records.lost.mean", truth, params={"gap": 1.03})) > LEVEL
+
+
+def test_machine_repair() -> None:
+    """Five machines, one repairer: how busy the repairer is (Palm's machine interference, M/M/1//N)."""
+    machines, up, repair = 5, 10.0, 2.0
+    weights = [
+        math.factorial(machines) / math.factorial(machines - k) * (repair / up) ** k for k in range(machines + 1)
+    ]
+    model = (
+        Model("machine repair")
+        .resource("repairer")
+        .process(
+            "machine",
+            arrive(at=[0], batch=machines),
+            label("up"),
+            hold(exponential(mean=param("up", up))),
+            seize("repairer"),
+            hold(exponential(mean=repair)),
+            release("repairer"),
+            jump("up"),
+        )
+    )
+    truth = 1 - 1 / sum(weights)
+    assert abs(off_by(model, "repairer.utilization", truth)) < LEVEL
+    assert abs(off_by(model, "repairer.utilization", truth, params={"up": up * 1.03})) > LEVEL
+
+
+def test_jackson_network() -> None:
+    """Two stations with feedback: each is as an M/M/1 of its own (Jackson 1957), so their numbers add up."""
+    again, first, second = 0.3, 0.5, 0.8
+    model = (
+        Model("network")
+        .resource("first")
+        .resource("second")
+        .process(
+            "job",
+            arrive(every=exponential(mean=param("gap", 1.0))),
+            label("enter"),
+            seize("first"),
+            hold(exponential(mean=first)),
+            release("first"),
+            decide(1 - again, "out"),
+            seize("second"),
+            hold(exponential(mean=second)),
+            release("second"),
+            jump("enter"),
+            label("out"),
+            depart(),
+        )
+    )
+    loads = [first / (1 - again), second * again / (1 - again)]
+    truth = sum(load / (1 - load) for load in loads)
+    assert abs(off_by(model, "job.number.mean", truth)) < LEVEL
+    assert abs(off_by(model, "job.number.mean", truth, params={"gap": 1.03})) > LEVEL

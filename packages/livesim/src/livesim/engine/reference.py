@@ -261,7 +261,10 @@ class Reference:
                     self.now = time
                     self.events += 1
                     try:
-                        self.arrive(index) if kind == Class.ARRIVAL else self.tick(index)
+                        if kind == Class.ARRIVAL:
+                            self.arrive(index)
+                        else:
+                            self.tick(index)
                     except Wrong as wrong:
                         pc = self.sources[index][0] if kind == Class.ARRIVAL else -1
                         self.fault = (wrong.fault, pc, 0, index, wrong.value)
@@ -819,17 +822,17 @@ class Reference:
             return self.parameters[value][0]
         if kind == EXPRESSION:
             return self.evaluate(codes[0], job)
-        p, q, r, s = (
+        p0, p1, p2, p3 = (
             self.evaluate(code, job) if code >= 0 else number
             for code, number in zip(codes, self.parameters[value], strict=True)
         )
         n = job.counters[counter] if counter >= 0 else 0
         if kind == TRACE:
             # The first job takes the first value.
-            x, _ = draw(kind, p, q, r, s, self.table, 0, min(job.word, FAR) + n)
+            x, _ = draw(kind, p0, p1, p2, p3, self.table, 0, min(job.word, FAR) + n)
             n += 1
         else:
-            x, n = draw(kind, p, q, r, s, self.table, job_key(self.keys[stream], job.word), n)
+            x, n = draw(kind, p0, p1, p2, p3, self.table, job_key(self.keys[stream], job.word), n)
         if counter >= 0:
             job.counters[counter] = n
         return x

@@ -91,8 +91,7 @@ class Model:
             one_of(f"{where}: discipline", discipline, ("fifo", "lifo"))
         if preemption is not None:
             one_of(f"{where}: preemption", preemption, MODES)
-        if failures is not None and not isinstance(failures, Failures):
-            raise TypeError(f"{where}: failures must be made by livesim.failures(...), got {failures!r}")
+        _check_failures(where, failures)
         self._check_states(where, discipline)
         self.resources[name] = Resource(name, capacity, discipline, preemption, failures)
         return self
@@ -123,13 +122,7 @@ class Model:
     def process(self, name: str, *steps: Step) -> Model:
         """Add a process: `arrive(...)`, then its steps. Anything wrong in it is an error that names the step."""
         self._new_name("process", name)
-        if not steps or not isinstance(steps[0], Arrive):
-            raise ValueError(f"process {name!r}: step 1 must be arrive(...), got {steps[0] if steps else 'nothing'}")
-        attributes = {attribute for step in steps if isinstance(step, Assign) for attribute, _ in step.values}
-        for number, step in enumerate(steps, 1):
-            if not isinstance(step, Step):
-                raise TypeError(f"process {name!r}, step {number}: expected a verb such as hold(3), got {step!r}")
-            self._check_step(f"process {name!r}, step {number}, {step}", number, step, steps, name, attributes)
+        self._check_steps(name, steps)
         check_holdings(name, steps)
         self.processes[name] = Process(name, steps)
         return self
@@ -216,6 +209,15 @@ class Model:
             there = ", ".join(map(repr, known)) or "none"
             raise ValueError(f"{where}: no {kind} {name!r} in model {self.name!r}; there are: {there}")
 
+    def _check_steps(self, name: str, steps: tuple[Any, ...]) -> None:
+        if not steps or not isinstance(steps[0], Arrive):
+            raise ValueError(f"process {name!r}: step 1 must be arrive(...), got {steps[0] if steps else 'nothing'}")
+        attributes = {attribute for step in steps if isinstance(step, Assign) for attribute, _ in step.values}
+        for number, step in enumerate(steps, 1):
+            if not isinstance(step, Step):
+                raise TypeError(f"process {name!r}, step {number}: expected a verb such as hold(3), got {step!r}")
+            self._check_step(f"process {name!r}, step {number}, {step}", number, step, steps, name, attributes)
+
     def _check_step(
         self, where: str, number: int, step: Step, steps: tuple[Step, ...], process: str, attributes: set[str]
     ) -> None:
@@ -274,6 +276,11 @@ class Model:
                     raise ValueError(f"{where}: no step assigns the attribute {leaf.name!r}; there are: {there}")
             elif kind != "nothing":
                 self._known(where, kind.split()[-1], leaf.name, known[kind])
+
+
+def _check_failures(where: str, failures: Any) -> None:
+    if failures is not None and not isinstance(failures, Failures):
+        raise TypeError(f"{where}: failures must be made by livesim.failures(...), got {failures!r}")
 
 
 def _leaves(content: Any) -> Iterable[Parameter | State]:

@@ -109,6 +109,8 @@ def failures(*, up: Any, down: Any, jobs: str = "resume") -> Failures:
 
     up, down: how long it works before it fails, and how long a repair takes: numbers or distributions.
     jobs: what becomes of jobs at work: "resume", "restart" or "resample" after the repair, or "finish" before it.
+
+    A job that waits to get a resource back, or for another one, is not at work: it keeps what else it holds.
     """
     times = [
         positive("failures", what, value("failures", what, given), strictly=True)
