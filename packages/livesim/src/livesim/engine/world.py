@@ -118,7 +118,7 @@ ROOM = 1 << 40
 def _reader(name: str) -> Any:
     """A function for compiled code that makes the array of a name from the record of a world.
 
-    An intrinsic, not `carray` in a function: each of those is compiled by itself, thirty of them and it shows.
+    An intrinsic, not `carray` in a function: thirty such functions, each compiled by itself, would take long.
     """
     kind = np.dtype(ARRAYS[name])
     array = types.Array(from_dtype(kind), 1, "C")
