@@ -113,6 +113,7 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
     first_job, first_process, first_tally, first_record = w.first_job, w.first_process, w.first_sojourn, w.first_record
     most_rows = w.entries_room - 2 * w.slots - 64
     tracing = w.tracing != 0
+    fault: Any = int64(0)
     if w.started == 0:
         fault = start(w)
         if fault != 0:
@@ -123,7 +124,6 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
     n = w.pending
     number = w.scheduled
     status = DONE
-    fault: Any = int64(0)
     j: Any = int64(-1)
     i: Any = int64(0)
     wrong: Any = 0.0

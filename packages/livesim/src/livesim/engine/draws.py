@@ -11,8 +11,8 @@ import math
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, cfunc, njit, types
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 from numpy import float64, int64, uint64
 
@@ -153,7 +153,8 @@ def draw_here(w: Any, v: Any, j: Any, word: Any, before: Any) -> Any:
     if row.kind == TRACE:
         # The first job takes the first value.
         position = int64(word) if word < FAR_WORD else FAR
-        x, _ = draw_compiled(row.kind, p0, p1, p2, p3, table_of(w), uint64(0), position + before)
+        no_key: Any = uint64(0)
+        x, _ = draw_compiled(row.kind, p0, p1, p2, p3, table_of(w), no_key, position + before)
         w.drawn = before + 1
         return x
     x, after = draw_compiled(row.kind, p0, p1, p2, p3, table_of(w), job_key(keys_of(w)[row.stream], word), before)
@@ -164,7 +165,7 @@ def draw_here(w: Any, v: Any, j: Any, word: Any, before: Any) -> Any:
 @cfunc(types.float64(types.int64, types.int64, types.int64, types.uint64, types.int64), cache=True)
 def drawer(here: Any, v: Any, j: Any, word: Any, before: Any) -> Any:
     """`draw_here` of the world at an address."""
-    return draw_here(carray(pointer(here), ROOM, WORLD)[0], v, j, word, before)
+    return draw_here(carray(pointer(here), ROOM, WORLD)[0], v, j, word, before)  # type: ignore[call-arg]
 
 
 @intrinsic
@@ -182,4 +183,4 @@ def _call(context: Any, address: Any, here: Any, v: Any, j: Any, word: Any, befo
 @inline
 def draw_behind(w: Any, v: Any, j: Any, word: Any, before: Any) -> Any:
     """`draw_here`, through its address."""
-    return _call(w.drawer, w.here, v, j, word, before)
+    return _call(w.drawer, w.here, v, j, word, before)  # type: ignore[call-arg]

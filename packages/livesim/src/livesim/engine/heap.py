@@ -38,12 +38,12 @@ def push(times: Any, keys: Any, n: Any, time: Any, key: Any) -> None:
 @inline
 def replace(times: Any, keys: Any, n: Any, time: Any, key: Any) -> None:
     """Put an entry in place of the root of a heap of n."""
-    i = 0
-    c = 1
+    i: Any = 0
+    c: Any = 1
     while c + 3 < n:
         a = c + int64(earlier(times[c + 1], keys[c + 1], times[c], keys[c]))
-        b = c + 2 + int64(earlier(times[c + 3], keys[c + 3], times[c + 2], keys[c + 2]))
-        c = b if earlier(times[b], keys[b], times[a], keys[a]) else a
+        d = c + 2 + int64(earlier(times[c + 3], keys[c + 3], times[c + 2], keys[c + 2]))
+        c = d if earlier(times[d], keys[d], times[a], keys[a]) else a
         if not earlier(times[c], keys[c], time, key):
             times[i] = time
             keys[i] = key
@@ -53,10 +53,10 @@ def replace(times: Any, keys: Any, n: Any, time: Any, key: Any) -> None:
         i = c
         c = 4 * i + 1
     if c < n:
-        b = c
-        for d in range(c + 1, n):
-            if earlier(times[d], keys[d], times[b], keys[b]):
-                b = d
+        b: Any = c
+        for e in range(c + 1, n):
+            if earlier(times[e], keys[e], times[b], keys[b]):
+                b = e
         if earlier(times[b], keys[b], time, key):
             times[i] = times[b]
             keys[i] = keys[b]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -24,7 +24,7 @@ from livesim.random import replication_key, stream_key
 
 def _record(integers: str = "", reals: str = "", words: str = "") -> np.dtype[Any]:
     """A record of 8-byte fields."""
-    fields = [(name, np.int64) for name in integers.split()]
+    fields: list[tuple[str, Any]] = [(name, np.int64) for name in integers.split()]
     fields += [(name, np.float64) for name in reals.split()]
     fields += [(name, np.uint64) for name in words.split()]
     return np.dtype(fields, align=True)
@@ -127,12 +127,12 @@ def _reader(name: str) -> Any:
     def read(context: Any, w: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             offset = signature.args[0].offset(name)
-            member = cgutils.get_record_member(builder, arguments[0], offset, cgutils.intp_t)
+            member = cgutils.get_record_member(builder, arguments[0], offset, cgutils.intp_t)  # type: ignore[no-untyped-call]
             data = builder.inttoptr(builder.load(member), context.get_data_type(array.dtype).as_pointer())
             step = context.get_constant(types.intp, kind.itemsize)
             size = context.get_constant(types.intp, ROOM)
-            made = make_array(array)(context, builder)
-            populate_array(made, data=data, shape=[size], strides=[step], itemsize=step, meminfo=None)
+            made = make_array(array)(context, builder)  # type: ignore[no-untyped-call]
+            populate_array(made, data=data, shape=[size], strides=[step], itemsize=step, meminfo=None)  # type: ignore[no-untyped-call]
             return made._getvalue()
 
         return array(w), generate
