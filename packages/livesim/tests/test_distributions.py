@@ -5,6 +5,8 @@ The laws of the samplers are tested in `test_samplers`; here, each family's firs
 
 import json
 import math
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -282,3 +284,13 @@ def test_empirical_laws() -> None:
 def test_errors_name_the_parameter_its_value_and_what_would_be_right(make: Any, error: type, words: str) -> None:
     with pytest.raises(error, match=words):
         make()
+
+
+def test_a_distribution_is_made_without_numba_or_scipy() -> None:
+    """Building, checking and saving a model stays fast: both are imported when they are first needed."""
+    program = (
+        "import sys; from livesim.distributions import exponential; exponential(mean=1.0).sample(3);"
+        "import livesim.analysis; print(sorted({'numba', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -12,7 +12,21 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from livesim.random import Kind, check, compiled, draw, draw_compiled, job_key, replication_key, samplers, stream_key
+from livesim.random import (
+    Kind,
+    arithmetic,
+    check,
+    compiled,
+    continuous,
+    counts,
+    draw,
+    draw_compiled,
+    job_key,
+    replication_key,
+    samplers,
+    stream_key,
+    uniform,
+)
 from livesim.random.kinds import NAMES, TraceEnd
 from livesim.random.tables import guide, tabulated, weighted
 from numba import njit
@@ -263,22 +277,22 @@ def test_moments_and_tails(case: Case) -> None:
 def test_normal_quantile_is_right_to_rounding() -> None:
     """Against SciPy over the whole range of uniforms, both tails to 2^-53; relative error 2e-15."""
     u = np.concatenate([2.0 ** -np.arange(1.0, 54.0), np.linspace(1e-6, 0.5, 5000), [0.075, 0.0750001, 0.0749999]])
-    found = np.array([samplers.normal_quantile(x) for x in u.tolist()])
+    found = np.array([continuous.normal_quantile(x) for x in u.tolist()])
     np.testing.assert_allclose(found, special.ndtri(u), rtol=2e-15, atol=1e-16)
-    mirrored = np.array([samplers.normal_quantile(1.0 - x) for x in u.tolist()])
+    mirrored = np.array([continuous.normal_quantile(1.0 - x) for x in u.tolist()])
     exact = 1.0 - (1.0 - u) == u
     np.testing.assert_array_equal(mirrored[exact], -found[exact])
 
 
 def test_log_factorial_is_right_to_rounding() -> None:
     k = np.concatenate([np.arange(200.0), 10.0 ** np.arange(3, 10)])
-    found = [samplers.log_factorial(x) for x in k.tolist()]
+    found = [counts.log_factorial(x) for x in k.tolist()]
     np.testing.assert_allclose(found, special.gammaln(k + 1), rtol=2e-15, atol=5e-15)
 
 
 def test_log_of_complement_is_right_for_small_probabilities() -> None:
     p = np.concatenate([10.0 ** -np.arange(1.0, 300.0), np.linspace(0.01, 0.99, 99)])
-    np.testing.assert_allclose([samplers.log_of_complement(x) for x in p.tolist()], np.log1p(-p), rtol=1e-15)
+    np.testing.assert_allclose([arithmetic.log_of_complement(x) for x in p.tolist()], np.log1p(-p), rtol=1e-15)
 
 
 def test_guide_finds_what_a_search_finds() -> None:
@@ -299,7 +313,7 @@ def test_guide_finds_what_a_search_finds() -> None:
 
 def test_inversion_is_monotone_in_the_uniform() -> None:
     """What one uniform makes keeps its order: jobs of two scenarios stay in step."""
-    order = np.argsort([samplers.uniform(job_key(STREAM, job), 0) for job in range(2000)])
+    order = np.argsort([uniform(job_key(STREAM, job), 0) for job in range(2000)])
     for kind, parameters in [
         (Kind.UNIFORM, (1, 2)),
         (Kind.NORMAL, (0, 1)),

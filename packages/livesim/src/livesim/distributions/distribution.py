@@ -12,8 +12,8 @@ import numpy as np
 
 from livesim.distributions import moments
 from livesim.random import Kind, check, draw, job_key, replication_key, stream_key
+from livesim.random.continuous import lognormal_of_mean
 from livesim.random.kinds import NAMES, TraceEnd
-from livesim.random.samplers import lognormal_of_mean
 from livesim.random.tables import tabulated, weighted
 
 SCALAR_KINDS: dict[str, tuple[Kind, ...]] = {

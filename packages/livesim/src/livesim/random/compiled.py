@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit, uint64
 from numba.extending import overload, register_jitable
 
-from livesim.random import samplers, streams
+from livesim.random import arithmetic, continuous, counts, samplers, streams
 
 MIX_1 = np.uint64(streams.MIX_1)
 MIX_2 = np.uint64(streams.MIX_2)
@@ -79,28 +79,28 @@ def _uniform(key: Any, counter: Any) -> Any:
 
 # A sampler that takes an array and is not inlined costs its caller 30 ns; one of scalars costs nothing that shows.
 INLINED: tuple[Callable[..., Any], ...] = (
-    samplers.exp,
-    samplers.whole,
-    samplers.whole_number,
-    samplers.log_of_complement,
+    arithmetic.exp,
+    arithmetic.whole,
+    arithmetic.whole_number,
+    arithmetic.log_of_complement,
     samplers.first_at_least,
 )
 OUT_OF_LINE: tuple[Callable[..., Any], ...] = (
-    samplers.normal_quantile,
-    samplers.triangular,
-    samplers.lognormal_of_mean,
-    samplers.erlang,
-    samplers.standard_gamma,
-    samplers.beta,
-    samplers.pert,
-    samplers.truncated_normal,
-    samplers.truncated_standard_normal,
-    samplers.geometric,
-    samplers.log_factorial,
-    samplers.poisson,
-    samplers.binomial,
-    samplers.binomial_by_rejection,
-    samplers.negative_binomial,
+    continuous.normal_quantile,
+    continuous.triangular,
+    continuous.lognormal_of_mean,
+    continuous.erlang,
+    continuous.standard_gamma,
+    continuous.beta,
+    continuous.pert,
+    continuous.truncated_normal,
+    continuous.truncated_standard_normal,
+    counts.geometric,
+    counts.log_factorial,
+    counts.poisson,
+    counts.binomial,
+    counts.binomial_by_rejection,
+    counts.negative_binomial,
     samplers.draw_from_parameters,
     samplers.draw_from_table,
 )
