@@ -344,6 +344,24 @@ def test_draw_gives_nan_exactly_where_check_refuses(kind: Kind) -> None:
         assert refused or again == value
 
 
+@pytest.mark.parametrize("kind", list(NAMES), ids=lambda kind: kind.name.lower())
+def test_compiled_is_the_reference_for_random_parameters(kind: Kind) -> None:
+    """A thousand parameter sets of each kind, over six decades, that `check` lets pass."""
+    rng = np.random.default_rng(int(kind))
+    tried = 0
+    while tried < 1000:
+        parameters = 10.0 ** rng.uniform(-3, 3, 4)
+        parameters[rng.uniform(size=4) < 0.3] %= 1.0
+        parameters[rng.uniform(size=4) < 0.3] //= 1.0
+        if rng.uniform() < 0.7:
+            parameters.sort()
+        p = padded(tuple(parameters[: len(NAMES[kind])]))
+        if check(kind, p[: len(NAMES[kind])]) is None:
+            tried += 1
+            key = job_key(STREAM, tried)
+            assert draw(int(kind), *p, [], key, 3) == draw_compiled(int(kind), *p, NOTHING, np.uint64(key), 3)
+
+
 def test_check_names_the_parameter_its_value_and_what_would_be_right() -> None:
     assert check(Kind.EXPONENTIAL, (-1.0,)) == "mean must be a finite number of at least 0, got -1.0"
     assert check(Kind.UNIFORM, (3, 2)) == "low, high must be in this order, with a finite distance, got low=3, high=2"
