@@ -43,7 +43,7 @@ def normal(mean: Any, sd: Any) -> Distribution:
 
 
 def truncated_normal(mean: Any, sd: Any, low: Any = 0.0, high: Any = math.inf) -> Distribution:
-    """Normal between low and high; mean and sd are those before truncation."""
+    """Normal between low and high, by default from 0 up; mean and sd are those before truncation."""
     return distribution("truncated_normal", mean=mean, sd=sd, low=low, high=high)
 
 

@@ -18,7 +18,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 TOLERANCE = 1e-9
 TAIL_TOLERANCE = 1e-4
-FAR_TAIL = 2.0**-36  # beyond it the curve only rises: 1e-4 of the tail is less than two uniforms differ by
+FAR_TAIL = 2.0**-36  # beyond it the curve only rises: uniforms lie too far apart for more
 SMALLEST = 2.0**-53  # the smallest uniform, and the distance of the largest from 1
 MOST_INTERVALS = 50_000
 EPSILON = 2.0**-52
@@ -105,9 +105,9 @@ def _farthest(p: Array, x: Array) -> float:
 
     Some of SciPy's quantiles fail before 2^-53: they are not finite, or turn back. The curve ends there.
     """
-    towards_tail = np.diff(x)
+    steps = np.diff(x)
     failing = ~np.isfinite(x)
-    failing[:-1] |= ~(towards_tail >= 0.0)
+    failing[:-1] |= ~(steps >= 0.0)
     bad = p[failing & (p < FAR_TAIL)]
     return 2.0 * float(bad.max()) if len(bad) else SMALLEST
 
