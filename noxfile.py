@@ -194,7 +194,7 @@ def parity(session: nox.Session) -> None:
     session.run("pytest", "property_tests/pymc", "-W", "default", *session.posargs)
 
 
-BENCHMARKS = ["nuts", "messages", "warm_start", "streaming", "memory"]
+BENCHMARKS = ["nuts", "messages", "warm_start", "streaming", "memory", "page"]
 PEERS = {
     "nutpie": ["nutpie", "pymc", "numba"],
     "numpyro": ["numpyro"],
@@ -207,13 +207,14 @@ PEERS = {
 def bench(session: nox.Session) -> None:
     """Benchmarks against the peers, each in an environment of its own: `nox -s bench -- [NAME] [options]`.
 
-    NAME is nuts (the default), messages, warm_start, streaming or memory; `-h` as an option lists the others.
+    NAME is nuts (the default), messages, warm_start, streaming, memory or page; `-h` as an option lists the others.
     """
     session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does it: imports are timed too
     name, *options = session.posargs or ["nuts"]
     if name not in BENCHMARKS:
         session.error(f"no benchmark {name!r}; benchmarks are {', '.join(BENCHMARKS)}")
-    install(session, "livenuts", "livequeue", groups=False, extra=("fakeredis",))
+    recipes = ("liverecipes",) if name == "page" else ()
+    install(session, "livenuts", "livequeue", *recipes, groups=False, extra=("fakeredis",))
     if name == "nuts":
         peers = {"livenuts": Path(session.bin) / "python"}
         for peer, requirements in PEERS.items():

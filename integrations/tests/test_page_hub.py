@@ -162,3 +162,33 @@ def test_a_slow_page_is_told_less_and_nothing_is_lost(
         mirror.apply(data)
     assert len(mirror.values["series", "x", "steps"]) == 40_000
     assert mirror.values["series", "x", "steps"][-500:] == [float(seq) for seq in range(39_500, 40_000)]
+
+
+def test_what_no_view_can_take_is_said_once(
+    memory: livequeue.Queue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the family's view nor the plain one: each is logged once, and what comes after is read."""
+
+    class Broken(watches.Generic):
+        def take(self, message: dict[str, Any]) -> None:
+            if 10 <= message["seq"] < 20:
+                raise ValueError("not a message for me")
+            super().take(message)
+
+    monkeypatch.setattr(watches, "Generic", Broken)
+    with memory.publisher("toys") as sink:
+        for seq in range(30):
+            sink(toy(seq))
+    watch = watches.Watch(memory, "toys", 0.0, {"toy": Broken})
+    try:
+        deadline = time.monotonic() + 10
+        while memory.length("toys") and len(caplog.records) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        while (watch.picture(None, []) is None) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        watch.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "run toys: a message that its view cannot take; shown plainly",
+        "run toys, shown plainly: a message that its view cannot take; left out, as are others like it",
+    ]

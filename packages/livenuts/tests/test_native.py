@@ -41,7 +41,7 @@ def _sorted(x: Any) -> Any:
 
 
 def test_long_sums_are_plain_loops() -> None:
-    """XLA on its own splits a sum into windows, four to five times as dear; JAX's own program shows that it does."""
+    """XLA on its own splits a sum into windows, five times as dear; JAX's own program shows that it does."""
     with x64():
         ours: Any = compile_usual(_squares, (np.ones(500),))
         assert "reduce-window" not in ours.as_text()

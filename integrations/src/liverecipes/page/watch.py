@@ -47,7 +47,7 @@ class Watch:
         self._queue, self._views = queue, views
         self._lock = threading.Lock()
         self._view: View | None = None
-        self._plain = False
+        self._plain = self._told = False
         self._epoch = 0  # counts the views that were begun
         self._cursor: str | None = None
         self._messages: livequeue.Subscription | None = None
@@ -67,9 +67,7 @@ class Watch:
                 data = view.full(show) if data is None else data
                 mark = epoch, view.mark()
             except Exception:
-                if not self._plain:
-                    _log.exception("run %s: the view %s cannot be drawn; shown plainly", self.run, view.name)
-                    self._show_plainly()
+                self._failed("its view cannot be drawn")
                 return None
         return Picture(view.name, full, data, cursor or "", version, mark)
 
@@ -114,9 +112,8 @@ class Watch:
                         self._view = (Generic if self._plain else self._views.get(family(message), Generic))(self.run)
                     self._view.take(message)
                 except Exception:
-                    if not self._plain:
-                        _log.exception("run %s: a message that its view cannot take; shown plainly", self.run)
-                        self._show_plainly()
+                    self._failed("a message that its view cannot take")
+                    if epoch != self._epoch:
                         return False
             self._cursor = cursor
             if batch:
@@ -124,12 +121,20 @@ class Watch:
                 self.changed = time.monotonic()
         return True
 
-    def _show_plainly(self) -> None:
-        """Read the run again, from its beginning, for the view that takes any message. Call it with the lock held."""
-        self._plain, self._view, self._cursor = True, None, None
-        self._epoch += 1
-        if self._messages is not None:
-            self._messages.close()
+    def _failed(self, what: str) -> None:
+        """Log it, and read the run again, from its beginning, for the view that takes any message.
+
+        Where it is that view which failed, once: there is none to fall back on. Call it with the lock held.
+        """
+        if not self._plain:
+            _log.exception("run %s: %s; shown plainly", self.run, what)
+            self._plain, self._view, self._cursor = True, None, None
+            self._epoch += 1
+            if self._messages is not None:
+                self._messages.close()
+        elif not self._told:
+            _log.exception("run %s, shown plainly: %s; left out, as are others like it", self.run, what)
+            self._told = True
 
     def close(self) -> None:
         """Stop reading; the thread ends within a second."""
