@@ -65,7 +65,7 @@ def tab(browser: Any) -> Iterator[Callable[..., Any]]:
 
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
         opened = contexts[-1].new_page()
-        opened.set_default_timeout(20_000)
+        opened.set_default_timeout(40_000)
         opened.on("console", lambda message: complain(message.text) if message.type in ("error", "warning") else None)
         opened.on("pageerror", lambda error: complain(str(error)))
         opened.goto(url)
@@ -88,24 +88,25 @@ def at(tab: Any, testid: str) -> Any:
 
 
 def see(tab: Any, testid: str, text: str) -> None:
-    playwright.expect(at(tab, testid)).to_contain_text(text, timeout=20_000)
+    playwright.expect(at(tab, testid)).to_contain_text(text, timeout=40_000)
 
 
 def wait_until(tab: Any, condition: str, argument: Any = None) -> None:
     tab.wait_for_function(condition, arg=argument, polling=20)
 
 
-def ink(tab: Any, selector: str) -> int:
-    """The number of colours on a canvas: one, where it is blank."""
-    found: int = tab.evaluate(
+def see_ink(tab: Any, selector: str) -> None:
+    """Wait until a canvas has more than ten colours; a blank one has one."""
+    wait_until(
+        tab,
         """selector => {
           const canvas = document.querySelector(selector);
+          if (!canvas?.width || !canvas.height) return false;
           const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-          return new Set(new Uint32Array(data.buffer)).size;
+          return new Set(new Uint32Array(data.buffer)).size > 10;
         }""",
         selector,
     )
-    return found
 
 
 def publish(publisher: Any, values: range) -> None:
@@ -125,34 +126,51 @@ def drawn_values(tab: Any, count: int) -> list[float]:
     return found
 
 
-def sample(queue: livequeue.Queue, run: str, draws: int, pause: float, results: list[Any]) -> threading.Thread:
-    """Sample in a thread, a little slower than can be seen."""
-    model = ln.Model("two").rv("a", dist.Normal(0.0, 1.0)).rv("b", dist.Normal(2.0, 1.0), shape=2)
-    model = model.obs("y", dist.Normal("a", 1.0), [0.3, -0.2, 0.9])
+class Sampling:
+    """A run of NUTS in a thread. `hold` stops chain 0 at draw 50 until it is let go; `pause` is slept after a message."""
 
-    def work() -> None:
-        with queue.publisher(run) as publisher:
+    def __init__(self, queue: livequeue.Queue, run: str, draws: int, *, hold: bool = False, pause: float = 0.0) -> None:
+        self.let_go = threading.Event()
+        self.result: ln.Result | None = None
+        self.queue, self.run, self.draws, self.hold, self.pause = queue, run, draws, hold, pause
+        self.thread = threading.Thread(target=self._work)
+
+    def __enter__(self) -> "Sampling":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.thread.is_alive():
+            self.queue.request_stop(self.run)
+            self.finish()
+
+    def finish(self) -> ln.Result:
+        self.let_go.set()
+        self.thread.join()
+        assert self.result is not None
+        return self.result
+
+    def _work(self) -> None:
+        model = ln.Model("two").rv("a", dist.Normal(0.0, 1.0)).rv("b", dist.Normal(2.0, 1.0), shape=2)
+        model = model.obs("y", dist.Normal("a", 1.0), [0.3, -0.2, 0.9])
+        with self.queue.publisher(self.run) as publisher:
 
             def sink(message: dict[str, Any]) -> None:
                 publisher(message)
-                if message["type"] != "nuts.progress/1":
-                    time.sleep(pause)
+                if self.hold and message["part"] == "chain-0" and message["seq"] == 50:
+                    self.let_go.wait()
+                time.sleep(self.pause)
 
-            found = ln.sample(
+            self.result = ln.sample(
                 model,
                 num_warmup=100,
-                num_samples=draws,
+                num_samples=self.draws,
                 num_chains=2,
                 seed=1,
                 sink=sink,
-                stop=queue.stop(run),
+                stop=self.queue.stop(self.run),
                 progress=False,
             )
-            results.append(found)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
 
 
 def test_a_nuts_run_from_its_first_message_to_its_end(
@@ -160,30 +178,27 @@ def test_a_nuts_run_from_its_first_message_to_its_end(
 ) -> None:
     opened = tab(page.url)
     see(opened, "empty", "No runs on the queue yet")
-    results: list[Any] = []
-    thread = sample(memory, "mine", 400, 0.003, results)
-    # The run appears by itself, is chosen because there is no other, and is seen on its way.
-    see(opened, "about", "mine · nuts · running")
-    assert opened.url.endswith("#mine")
-    see(opened, "chain-1", "sampling")
-    see(opened, "state", "live")
-    assert thread.is_alive()
-    assert ink(opened, "[data-testid=trace-plot] canvas") > 10
-    thread.join()
+    with Sampling(memory, "mine", 400, hold=True) as sampling:
+        # The run appears by itself, is chosen because there is no other, and is seen on its way.
+        see(opened, "about", "mine · nuts · running")
+        assert opened.url.endswith("#mine")
+        see(opened, "chain-0", "sampling")
+        see(opened, "state", "live")
+        see_ink(opened, "[data-testid=trace-plot] canvas")
+        draws = sampling.finish().draws["a"]
 
     see(opened, "state", "ended")
     see(opened, "fact-draws", "800")
     see(opened, "chain-0", "done")
     assert opened.get_by_test_id("trace").count() == 3
     see(opened, "traces", "R-hat")
-    summary = results[0].draws["a"]
-    see(opened, "traces", f"mean {float(f'{summary.mean():.4g}'):g}")
+    see(opened, "traces", f"mean {float(f'{draws.mean():.4g}'):g}")
     # All draws are on the plot, in their order, behind those of the warm-up.
     wait_until(opened, "() => document.querySelector('[data-testid=trace-plot]').columns[0].length >= 400")
     opened.get_by_test_id("span-draws").click()
     wait_until(opened, "() => document.querySelector('[data-testid=trace-plot]').columns[0].length === 400")
     columns = opened.evaluate("document.querySelector('[data-testid=trace-plot]').columns.slice(1)")
-    np.testing.assert_array_equal(columns, summary)
+    np.testing.assert_array_equal(columns, draws)
     assert not opened.get_by_test_id("stop").is_visible()
 
     # The choice of variables asks for them, and what was drawn goes.
@@ -197,9 +212,7 @@ def test_a_nuts_run_from_its_first_message_to_its_end(
 def test_the_stop_button_asks_first_and_keeps_the_draws(
     page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
 ) -> None:
-    results: list[Any] = []
-    thread = sample(memory, "long", 1_000_000, 0.002, results)
-    try:
+    with Sampling(memory, "long", 1_000_000, pause=0.002) as sampling:
         opened = tab(page.url)
         see(opened, "chain-0", "sampling")
         at(opened, "stop").click()
@@ -210,10 +223,7 @@ def test_the_stop_button_asks_first_and_keeps_the_draws(
         at(opened, "stop-now").click()
         see(opened, "told", "Asked the run to stop")
         see(opened, "state", "ended")
-    finally:
-        memory.request_stop("long")
-        thread.join()
-    draws = results[0].draws["a"]
+        draws = sampling.finish().draws["a"]
     assert 0 < draws.size < 1_000_000
     see(opened, "about", "stopped")
     kept = opened.evaluate("document.querySelector('[data-testid=fact-draws] dd').textContent")
@@ -345,8 +355,8 @@ def test_a_second_run_appears_and_is_chosen_by_its_link(
         see(opened, "alarms", "P(run <= 10) rose to 0.72")
         assert opened.url.endswith("#nile")
         wait_until(opened, "() => document.querySelector('canvas[data-testid=heat-canvas]').dataset.columns === '100'")
-        assert ink(opened, "[data-testid=heat-canvas]") > 10
-        assert ink(opened, "[data-testid=chart-plot] canvas") > 10
+        see_ink(opened, "[data-testid=heat-canvas]")
+        see_ink(opened, "[data-testid=chart-plot] canvas")
         opened.go_back()
         see(opened, "parts", "machine")
 
@@ -433,7 +443,7 @@ def test_the_worked_example_of_a_view_is_seen(
             np.testing.assert_allclose(columns[1], 0.3 * np.exp(-0.1 * time_) * np.cos(5 * time_), atol=1e-12)
             see(opened, "fact-swings", "5")
             see(opened, "fact-time", "5.99 s")
-            assert ink(opened, "[data-testid=angle-plot] canvas") > 10
+            see_ink(opened, "[data-testid=angle-plot] canvas")
     finally:
         swing.send_signal(signal.SIGINT)
         swing.wait()
