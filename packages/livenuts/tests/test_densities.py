@@ -1,6 +1,6 @@
 """The table of summed log densities against NumPyro's own, and against finite differences."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -64,21 +64,29 @@ def numpyros(made: Any, value: Any) -> Any:
     return made.log_prob(value)
 
 
-def compare(make: Any, value: Any, a: Any, b: Any, v: Any, *, observed: bool = False) -> None:
-    """Value and all gradients to 1e-12 of the largest of their terms."""
+def compare(make: Any, value: Any, *points: Sequence[Any], observed: bool = False) -> None:
+    """Value and all gradients at points (a, b, v) of one shape, to 1e-12 of the largest of their terms."""
 
     def ours(a: Any, b: Any, v: Any) -> Any:
         return sum_log_prob(make(a, b), value(v), observed)
 
     def theirs(a: Any, b: Any, v: Any) -> Any:
-        return jnp.sum(numpyros(make(a, b), value(v)))
+        terms = numpyros(make(a, b), value(v))
+        return jnp.sum(terms), jnp.sum(jnp.abs(terms))
 
-    got, want = (jax.value_and_grad(f, argnums=(0, 1, 2))(a, b, v) for f in (ours, theirs))
-    size = float(jnp.sum(jnp.abs(numpyros(make(a, b), value(v)))))
-    np.testing.assert_allclose(got[0], want[0], rtol=1e-12, atol=1e-12 * size)
-    for one, other in zip(got[1], want[1], strict=True):
-        largest = float(np.max(np.abs(other), initial=0.0))
-        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11 * max(largest, size / 30))
+    @jax.jit
+    def both(a: Any, b: Any, v: Any) -> Any:
+        return (
+            jax.value_and_grad(ours, argnums=(0, 1, 2))(a, b, v),
+            jax.value_and_grad(theirs, argnums=(0, 1, 2), has_aux=True)(a, b, v),
+        )
+
+    for point in points:
+        got, ((want, size), slopes) = both(*point)
+        np.testing.assert_allclose(got[0], want, rtol=1e-12, atol=1e-12 * size)
+        for one, other in zip(got[1], slopes, strict=True):
+            largest = float(np.max(np.abs(other), initial=0.0))
+            np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11 * max(largest, size / 30))
 
 
 def test_every_form_is_tested() -> None:
@@ -93,9 +101,8 @@ def test_sums_are_those_of_numpyro(case: str) -> None:
     generator = np.random.default_rng(1)
     with x64(), numpyro.validation_enabled(False):
         for a, b in SHAPES:
-            for width in (0.1, 1.0, 3.0):
-                draws = (generator.normal(0.0, width, shape) for shape in (a, b, (30,)))
-                compare(make, value, *draws)
+            points = [[generator.normal(0.0, width, shape) for shape in (a, b, (30,))] for width in (0.1, 1.0, 3.0)]
+            compare(make, value, *points)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -109,8 +116,8 @@ def test_gradients_are_finite_differences(case: str) -> None:
             return sum_log_prob(make(x[0], x[1:31]), value(x[31:]))
 
         x = np.concatenate([[a], b, v])
-        gradient = np.asarray(jax.grad(density)(x))
-        lines = jax.vmap(density)
+        gradient = np.asarray(jax.jit(jax.grad(density))(x))
+        lines = jax.jit(jax.vmap(density))
         step = 1e-5
         differences = (lines(x + step * np.eye(x.size)) - lines(x - step * np.eye(x.size))) / (2 * step)
     np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-5)
@@ -143,8 +150,7 @@ def test_sums_over_data_that_share_parameters_are_those_of_numpyro(case: str) ->
     with x64(), numpyro.validation_enabled(False):
         for a, b in SHARED:
             for shape in ((3, 10), (10,)) if case == "Normal" else ((3, 10),):
-                draws = (generator.normal(0.0, 1.0, shape) for shape in (a, b, shape))
-                compare(make, value, *draws, observed=True)
+                compare(make, value, [generator.normal(0.0, 1.0, shape) for shape in (a, b, shape)], observed=True)
 
 
 def test_data_far_from_zero_lose_nothing() -> None:
@@ -194,7 +200,8 @@ def test_random_walk(steps: int, batch: tuple[int, ...]) -> None:
     generator = np.random.default_rng(steps)
     with x64(), numpyro.validation_enabled(False):
         v = generator.normal(size=(*batch, steps))
-        compare(lambda a, b: nd.GaussianRandomWalk(jnp.exp(a + b), steps), same, generator.normal(size=batch), 0.0, v)
+        point = generator.normal(size=batch), np.zeros(()), v
+        compare(lambda a, b: nd.GaussianRandomWalk(jnp.exp(a + b), steps), same, point)
 
 
 @pytest.mark.parametrize("times", [np.arange(40.0), np.cumsum(np.random.default_rng(3).exponential(size=40))])
@@ -211,7 +218,7 @@ def test_euler_maruyama(times: np.ndarray, diffusion: Any) -> None:
         )
 
     with x64(), numpyro.validation_enabled(False):
-        compare(make, same, generator.normal(size=()), generator.normal(size=()), generator.normal(size=40))
+        compare(make, same, [generator.normal(size=shape) for shape in ((), (), 40)])
 
 
 # -- extremes ----------------------------------------------------------------------------------------------------------
