@@ -27,6 +27,9 @@ SIBLINGS = {"livequeue": [], "livenuts": [], "livesim": [], "liverecipes": ["liv
 ALL = ["liverecipes", "livequeue", "livenuts", "livesim"]
 SOURCES = ["noxfile.py", "packages", "integrations", "property_tests", "benchmarks", "docs"]
 
+# Test files beside each other, on up to four cores; `-- -n 0` is one after the other.
+SPREAD = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+
 # One thread a chain: thread pools of linear algebra inside would only get in each other's way.
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -62,10 +65,11 @@ def wheels(session: nox.Session) -> None:
 
 
 def install(session: nox.Session, *names: str, groups: bool = True, extra: tuple[str, ...] = ()) -> None:
-    """Install wheels of the clone, with the test groups of the distributions."""
+    """Install wheels of the clone, with the test group of the first of them."""
     files = [str(next(DIST.glob(f"{name}-*.whl"))) for name in names]
     for name in names[:1] if groups else ():
         extra += nox.project.dependency_groups(nox.project.load_toml(FOLDERS[name] / "pyproject.toml"), "test")
+        extra += ("pytest-xdist>=3.6",)
     session.install(*extra, *files)
     # The same version, built from changed sources, must replace what an earlier run installed.
     session.install("--no-deps", "--force-reinstall", *files)
@@ -98,7 +102,7 @@ def run_tests(
     install(session, name, *SIBLINGS[name])
     strangers = {*FOLDERS, "livesmc2", "livebart"} - {name, *SIBLINGS[name]}
     session.run("python", "-c", ALONE, name, *sorted(strangers))
-    session.run("pytest", str(FOLDERS[name] / "tests"), *select, *session.posargs, env=THREADS | (env or {}))
+    session.run("pytest", str(FOLDERS[name] / "tests"), *SPREAD, *select, *session.posargs, env=THREADS | (env or {}))
 
 
 @nox.session(requires=["wheels"])
@@ -112,7 +116,7 @@ def tests(session: nox.Session, name: str) -> None:
 def property_tests(session: nox.Session) -> None:
     """Laws that hold across packages, with all wheels together."""
     install(session, *ALL)
-    session.run("pytest", "property_tests", "--ignore=property_tests/pymc", *session.posargs, env=THREADS)
+    session.run("pytest", "property_tests", "--ignore=property_tests/pymc", *SPREAD, *session.posargs, env=THREADS)
 
 
 @nox.session(requires=["wheels"])
