@@ -127,7 +127,7 @@ def drawn_values(tab: Any, count: int) -> list[float]:
 
 
 class Sampling:
-    """A run of NUTS in a thread. `hold` stops chain 0 at draw 50 until it is let go; `pause` is slept after a message."""
+    """NUTS in a thread. `hold`: chain 0 stops at draw 50 until it is let go; `pause`: seconds after each message."""
 
     def __init__(self, queue: livequeue.Queue, run: str, draws: int, *, hold: bool = False, pause: float = 0.0) -> None:
         self.let_go = threading.Event()
