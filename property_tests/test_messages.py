@@ -5,12 +5,14 @@ An engine joins by one line in ENGINES: a function that runs it with a sink and 
 
 import importlib
 import threading
+import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import livenuts as ln
 import livequeue
+import livesim as ls
 import msgspec
 import numpy as np
 import pytest
@@ -27,7 +29,19 @@ def nuts(sink: Callable[[Message], Any], seed: int) -> Any:
     return ln.sample(model, num_warmup=60, num_samples=40, num_chains=2, seed=seed, sink=sink, progress=False)
 
 
-ENGINES: dict[str, Run] = {"livenuts": nuts}
+def sim(sink: Callable[[Message], Any], seed: int) -> Any:
+    """With events; one replication fails."""
+    shop = ls.Model("shop").resource("barber")
+    service = ls.hold(ls.exponential(mean=ls.param("service", 7.0)))
+    every = ls.arrive(every=ls.exponential(mean=10.0))
+    shop.process("customer", every, ls.seize("barber"), service, ls.release("barber"), ls.depart())
+    services = {"service": [7.0, 6.0, -1.0, *range(1, 10)]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ls.replicate(shop, 12, until=100.0, seed=seed, params=services, events=True, sink=sink, progress=False)
+
+
+ENGINES: dict[str, Run] = {"livenuts": nuts, "livesim": sim}
 
 
 def is_telemetry(part: str) -> bool:

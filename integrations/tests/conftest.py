@@ -1,10 +1,11 @@
 """Fixtures of the recipes' tests."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import livequeue
+import numpy as np
 import pytest
 
 
@@ -49,3 +50,46 @@ class Mirror:
 @pytest.fixture
 def mirror() -> Mirror:
     return Mirror()
+
+
+def _simulated(count: int, failing: int | None = None) -> list[dict[str, Any]]:
+    """The messages of a simulation: a barber with a load that the numbers of replication k make of k."""
+    settings = {"n": count, "until": 500.0}
+    found: list[dict[str, Any]] = [
+        {
+            "type": "sim.start/1",
+            "part": "run",
+            "seq": 0,
+            "model": "shop",
+            "settings": settings,
+            "warmup": 20.0,
+            "seed": 1,
+        }
+    ]
+    for k, busy in enumerate(np.random.default_rng(1).normal(0.5, 0.1, count).tolist()):
+        failed = k == failing
+        values = {"customer.arrived": 30.0, "barber.utilization": busy, "barber.queue.mean": busy / (1 - busy)}
+        values["customer.wait.mean"] = float("nan") if k == 1 else 10 * busy
+        found.append(
+            {"type": "sim.replication/1", "part": "replications", "seq": k, "replication": k, "params": {}}
+            | {
+                "values": {} if failed else values,
+                "events": 60,
+                "clock": 500.0,
+                "error": "Oops: no" if failed else None,
+            }
+        )
+        if failed:
+            failure = {"error": "Oops: no", "recovered": True, "replication": k}
+            found.append({"type": "sim.failure/1", "part": "run", "seq": 1} | failure)
+        progress = {"total": count, "made": k, "failed": 0, "events": 60 * k, "elapsed": 0.1 * k}
+        found.append({"type": "sim.progress/1", "part": "progress", "seq": k} | progress)
+    found.append(
+        {"type": "sim.end/1", "part": "run", "seq": 2, "status": "completed", "replications": count, "failed": []}
+    )
+    return found
+
+
+@pytest.fixture
+def simulated() -> Callable[..., list[dict[str, Any]]]:
+    return _simulated

@@ -22,8 +22,9 @@ from liverecipes.page.terminal import Terminal
 from liverecipes.page.terminal.generic import GenericDrawing
 from liverecipes.page.terminal.nuts import NutsDrawing
 from liverecipes.page.terminal.show import DRAWINGS
+from liverecipes.page.terminal.sim import SimDrawing
 from liverecipes.page.terminal.spc import SpcDrawing
-from liverecipes.page.views import VIEWS, Generic, Nuts, Spc
+from liverecipes.page.views import VIEWS, Generic, Nuts, Sim, Spc
 from liverecipes.spc.data import load
 from liverecipes.spc.recipe import Settings, run
 from rich.console import Console
@@ -142,6 +143,22 @@ def test_spc_shows_the_chart_the_alarms_and_the_answer(nile: Messages) -> None:
     assert lines[-2] == whole["end"]
 
 
+def test_sim_shows_resources_and_intervals(simulated: Any) -> None:
+    whole = fed(Sim("r"), simulated(400, failing=3)).full([])
+    text = drawn(SimDrawing("r"), whole)
+    for words in (
+        "shop  completed  run r", "replications 400 of 400", "failed 1 ▲", "events 24,000", "statistics from 20",
+        "replication 3: Oops: no",
+    ):  # fmt: skip
+        assert words in text
+    assert re.search(r"barber +0\.\d+ ± 0\.0\d+ ", text)
+    assert re.search(r"barber.queue.mean +1\.\d+ ± 0\.\d+ +[▁▂▃▄▅▆▇█]+", text)
+    assert re.match(
+        r"shop completed: 400 of 400 replications; barber.queue.mean 1\.\d+ ± ", SimDrawing("r").line(whole)
+    )
+    assert SimDrawing("r").rows(whole)[0].startswith("barber: busy 0.")
+
+
 def test_any_other_run_shows_its_parts_and_numbers() -> None:
     view = fed(Generic("r"), [toy(seq, level=float(seq), deep={"x": 2}) for seq in range(1200)])
     text = drawn(GenericDrawing("r"), view.full([]))
@@ -153,7 +170,7 @@ def test_any_other_run_shows_its_parts_and_numbers() -> None:
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_a_picture_fits_its_terminal(
-    width: int, height: int, sampled: tuple[Messages, ln.Result], nile: Messages
+    width: int, height: int, sampled: tuple[Messages, ln.Result], nile: Messages, simulated: Any
 ) -> None:
     names = ["mu", *(f"theta[{i}, {j}]" for i in range(2) for j in range(9))]
     many = [toy(seq, f"part-{seq % 40}", **{f"x{k}": 1.0 for k in range(30)}) for seq in range(120)]
@@ -162,6 +179,8 @@ def test_a_picture_fits_its_terminal(
         (NutsDrawing("r"), Nuts("r").full([])),
         (SpcDrawing("r"), fed(Spc("r"), nile).full([])),
         (SpcDrawing("r"), Spc("r").full([])),
+        (SimDrawing("r"), fed(Sim("r"), simulated(30, failing=3)).full([])),
+        (SimDrawing("r"), Sim("r").full([])),
         (GenericDrawing("r"), fed(Generic("r"), many).full([])),
         (GenericDrawing("r"), Generic("r").full([])),
     ):
@@ -171,14 +190,22 @@ def test_a_picture_fits_its_terminal(
             assert len(lines) <= height
 
 
-def test_hostile_names_reach_no_terminal(sampled: tuple[Messages, ln.Result], nile: Messages) -> None:
+def test_hostile_names_reach_no_terminal(sampled: tuple[Messages, ln.Result], nile: Messages, simulated: Any) -> None:
     bad = "\x1b]0;gone\x07[red]x"
     start = {"type": "nuts.start/1", "part": "run", "seq": 0, "model": bad, "settings": {}, "seed": 1, "digest": ""}
     nuts = fed(Nuts("r"), [start | {"variables": [{"name": bad, "shape": [], "dims": None}]}]).full([])
     spc = fed(Spc("r"), nile).full([])
     spc["data"], spc["alarms"][0]["text"] = bad, bad
     generic = fed(Generic(bad), [toy(0, bad, **{bad: 1.0})]).full([])
-    for drawing, data in ((NutsDrawing(bad), nuts), (SpcDrawing(bad), spc), (GenericDrawing(bad), generic)):
+    sim = fed(Sim(bad), simulated(3, failing=2)).full([])
+    sim["model"] = sim["resources"][0]["name"] = sim["failures"][0]["error"] = sim["summary"][0]["name"] = bad
+    drawings = (
+        (NutsDrawing(bad), nuts),
+        (SpcDrawing(bad), spc),
+        (GenericDrawing(bad), generic),
+        (SimDrawing(bad), sim),
+    )
+    for drawing, data in drawings:
         text = drawn(drawing, data)
         assert "\x1b" not in text
         assert "[red]x" in text

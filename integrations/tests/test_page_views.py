@@ -8,12 +8,13 @@ import livenuts as ln
 import numpy as np
 import pytest
 from liverecipes.page.hub import encode
-from liverecipes.page.views import Generic, Nuts, Spc, View
+from liverecipes.page.views import Generic, Nuts, Sim, Spc, View
 from liverecipes.page.views.choice import choose
 from liverecipes.page.views.generic import MOST_NAMES, MOST_PARTS, MOST_SERIES, MOST_TEXT
 from liverecipes.spc.data import load
 from liverecipes.spc.recipe import Settings, run
 from liverecipes.spc.verdict import verdict
+from scipy import stats
 
 Messages = list[dict[str, Any]]
 
@@ -136,6 +137,62 @@ def test_more_chains_than_can_be_drawn() -> None:
     assert len({each["chain"] for each in whole["draws"]}) == 16
 
 
+@pytest.mark.parametrize("failing", [None, 0, 3])
+def test_sim_by_differences_is_sim_as_a_whole(failing: int | None, mirror: Any, simulated: Any) -> None:
+    """The intervals are Student's, of the replications that did not fail; what is sent twice counts once."""
+    messages = simulated(700, failing)
+    view, mark = Sim("r"), None
+    shown = ["barber.utilization", "customer.wait.mean"]
+    for at, message in enumerate(messages):
+        view.take(message)
+        if message["type"] == "sim.replication/1":
+            view.take(message)
+        if at % 40 == 39 or message is messages[-1]:
+            data = None if mark is None else view.since(mark, shown)
+            mirror.apply({"full": data is None} | (view.full(shown) if data is None else data))
+            mark = view.mark()
+    assert mirror.differences > 5
+    whole = view.full(shown)
+    encode(whole)
+    assert whole["names"][:2] == ["barber.queue.mean", "customer.wait.mean"]
+    assert (whole["status"], whole["made"], whole["total"]) == ("completed", 700, 700)
+    loads = np.random.default_rng(1).normal(0.5, 0.1, 700)
+    if failing is not None:
+        loads[failing] = np.nan
+        assert whole["failed"] == 1
+        assert whole["failures"] == [{"replication": failing, "error": "Oops: no"}]
+    held = np.array(mirror.values["series", "barber.utilization", "value"][-500:], dtype=float)
+    np.testing.assert_array_equal(held, loads[-500:])
+    known = loads[np.isfinite(loads)]
+    half = stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known))
+    (resource,) = whole["resources"]
+    for told in (whole["summary"][0], resource["utilization"]):
+        assert told["mean"] == pytest.approx(known.mean())
+        assert told["high"] - told["low"] == pytest.approx(2 * half)
+    assert mirror.values["series", "barber.utilization", "high"][-1] == pytest.approx(known.mean() + half)
+    waits = np.delete(loads, 1)
+    assert whole["summary"][1]["mean"] == pytest.approx(10 * waits[np.isfinite(waits)].mean())
+
+
+def test_sim_that_fails_as_a_whole_says_so(simulated: Any) -> None:
+    view = Sim("r")
+    for message in simulated(3)[:4]:
+        view.take(message)
+    view.take(
+        {
+            "type": "sim.failure/1",
+            "part": "run",
+            "seq": 1,
+            "error": "OSError: full",
+            "recovered": False,
+            "replication": None,
+        }
+    )
+    whole = view.full([])
+    assert whole["status"] == "failed"
+    assert whole["failures"] == [{"replication": None, "error": "OSError: full"}]
+
+
 def test_spc_shows_the_chart_and_the_answer() -> None:
     messages: Messages = []
     data = load("nile")
@@ -193,7 +250,7 @@ def test_generic_is_bounded_whatever_comes() -> None:
     encode(whole)
 
 
-@pytest.mark.parametrize("view", [Nuts("r"), Spc("r"), Generic("r")], ids=lambda view: view.name)
+@pytest.mark.parametrize("view", [Nuts("r"), Sim("r"), Spc("r"), Generic("r")], ids=lambda view: view.name)
 def test_before_the_first_message_and_after_too_many(view: View) -> None:
     encode(view.full(["nothing"]))
     mark = view.mark()

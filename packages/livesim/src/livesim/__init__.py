@@ -82,22 +82,25 @@ from livesim.model.verbs import (
     wait,
 )  # fmt: skip
 from livesim.result import Result
+from livesim.runs import Runs
+from livesim.runtime.checkpoint import CheckpointError
+from livesim.runtime.compare import Best, Comparison, compare, select_best
 from livesim.runtime.errors import DeadlockError, SimulationError
 from livesim.runtime.observed import InProcess, observed
+from livesim.runtime.replicate import replicate, resume
 from livesim.runtime.run import run
 from livesim.runtime.snapshot import Snapshot
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "DeadlockError", "InProcess", "Model", "Result", "SimulationError",
-    "Snapshot", "age", "arrive", "assign", "attribute", "balk", "batch",
-    "bernoulli", "beta", "binomial", "busy", "capacity", "combine", "constant", "decide", "depart", "discrete",
+    "Best", "CheckpointError", "Comparison", "DeadlockError", "InProcess", "Model", "Result", "Runs",
+    "SimulationError", "Snapshot", "age", "arrive", "assign", "attribute", "balk", "batch", "bernoulli", "beta",
+    "binomial", "busy", "capacity", "combine", "compare", "constant", "decide", "depart", "discrete",
     "discrete_uniform", "empirical", "erlang", "exp", "exponential", "failures", "floor", "free", "from_scipy",
     "gamma", "geometric", "get", "hold", "hyperexponential", "in_process", "jump", "label", "level", "log",
     "lognormal", "loop", "maximum", "minimum", "negative_binomial", "normal", "now", "observed", "param", "pareto",
-    "pert",
-    "poisson", "put", "queue_length", "record", "release", "renege", "route", "run", "schedule", "seize", "signal",
-    "split", "sqrt", "trace", "transport", "triangular", "truncated_normal", "unbatch", "uniform", "wait",
-    "weibull", "where",
+    "pert", "poisson", "put", "queue_length", "record", "release", "renege", "replicate", "resume", "route", "run",
+    "schedule", "seize", "select_best", "signal", "split", "sqrt", "trace", "transport", "triangular",
+    "truncated_normal", "unbatch", "uniform", "wait", "weibull", "where",
 ]  # fmt: skip

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from livesim import plots
+from livesim.analysis.intervals import Interval
 from livesim.compiler.program import Action, Names
-from livesim.engine.reference import Outcome
 from livesim.engine.reference import Trace as Columns
-from livesim.runtime.snapshot import Snapshot
+from livesim.measures import unknown
+from livesim.series import Course
+
+if TYPE_CHECKING:
+    from livesim.runtime.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,10 @@ class Trace:
         names = ("time", "action", "process", "job", "step", "detail")
         return {name: np.array([row[at] for row in table]) for at, name in enumerate(names)}
 
+    def to_pandas(self) -> Any:
+        """The columns as a DataFrame."""
+        return plots.pandas("to_pandas").DataFrame(self.columns())
+
     def __iter__(self) -> Iterator[tuple[float, str, str, int, int, str]]:
         for time, (action, process, job, pc), detail in zip(*self.rows, strict=True):
             what = Action(int(action))
@@ -125,23 +133,30 @@ class Result:
     def __init__(
         self,
         names: Names,
-        outcome: Outcome,
-        start: float,
+        values: Mapping[str, float],
         *,
+        start: float,
+        until: float,
+        events: int,
         seed: int,
         params: Mapping[str, float],
+        course: Course | None,
         trace: Trace | None,
         freeze: Callable[[], Snapshot],
     ) -> None:
         self.seed = seed
         self.params = dict(params)
-        self.until = outcome.clock
+        self.until = until
         self.start = start
         """Since when statistics count: the warm-up's end."""
-        self.events = outcome.events
+        self.events = events
         self.trace = trace
+        self._values = dict(values)
+        self._course = course
         self._freeze = freeze
-        self._parts = _parts(names, outcome, start)
+        parts = [(names.resources, ResourceResult), (names.containers, ContainerResult)]
+        self._forms: dict[str, Any] = {name: form for kind, form in parts for name in kind}
+        self._forms |= dict.fromkeys(names.processes, ProcessResult)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -149,79 +164,71 @@ class Result:
         return self._freeze()
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._parts:
-            there = ", ".join(map(repr, self._parts))
+        if name not in self._forms:
+            there = ", ".join(map(repr, self._forms))
             raise KeyError(f"no process, resource, conveyor or container {name!r}; there are: {there}")
-        return self._parts[name]
+        return _read(self._forms[name], self._values, name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._parts)
+        return iter(self._forms)
 
     def value(self, metric: str) -> float:
         """One number by its path, such as "customer.wait.mean", "barber.utilization" or "part.records.age.max"."""
-        name, *path = metric.split(".")
-        found = self[name]
-        for step in path:
-            known = (
-                sorted(found)
-                if isinstance(found, Mapping)
-                else sorted(vars(found))
-                if hasattr(found, "__dict__")
-                else []
-            )
-            if step not in known:
-                raise KeyError(f"metric {metric!r}: no {step!r}; there are: {', '.join(known) or 'none'}")
-            found = found[step] if isinstance(found, Mapping) else getattr(found, step)
-        if not isinstance(found, (int, float)):
-            known = sorted(found) if isinstance(found, Mapping) else sorted(vars(found))
-            raise KeyError(f"metric {metric!r} is not a number; go on with one of {', '.join(known)}")
-        return float(found)
+        if metric not in self._values:
+            raise unknown(metric, self._values)
+        return self._values[metric]
+
+    def values(self) -> dict[str, float]:
+        """All numbers by their paths."""
+        return dict(self._values)
+
+    @property
+    def times(self) -> np.ndarray:
+        """The ends of the intervals that `series` is about, (interval,)."""
+        return self._over_time("times").times
+
+    def series(self, path: str) -> np.ndarray:
+        """A number in each interval of `run(..., every=)`: (interval,), NaN where there is nothing to average.
+
+        Paths are those of means, such as "barber.queue.mean", of utilization and of counts, such as
+        "customer.completed".
+        """
+        return self._over_time("series").values(path)
+
+    def interval(self, path: str, confidence: float = 0.95) -> Interval:
+        """A mean of this one long run in steady state, by overlapping batch means of its intervals.
+
+        For runs much longer than their memory, without their warm-up: of the jobs' waits, of a level or a utilization.
+        Of a count, its mean an interval.
+        """
+        return self._over_time("interval").interval(path, confidence)
+
+    def to_pandas(self) -> Any:
+        """All numbers as a Series, by path."""
+        return plots.pandas("to_pandas").Series(self._values, name=f"seed {self.seed}")
+
+    def plot(self, *paths: str) -> Any:
+        """Numbers over time, a panel each: queues and utilizations if none is named; a matplotlib Figure."""
+        course = self._over_time("plot")
+        wanted = paths or [path for path in self._values if path.endswith((".queue.mean", ".utilization"))]
+        return plots.over_time(course.times, {path: course.values(path)[None] for path in wanted}, self._values)
+
+    def _over_time(self, what: str) -> Course:
+        if self._course is None:
+            raise ValueError(f"{what}: the run kept nothing over time; run it with every=, the length of an interval")
+        return self._course
 
     def __repr__(self) -> str:
         return f"<Result: time {self.start:g} to {self.until:g}, {self.events} events, seed {self.seed}>"
 
 
-def _parts(names: Names, outcome: Outcome, start: float) -> dict[str, Any]:
-    span = outcome.clock - start
-    resources, queues, processes = len(names.resources), len(names.queues), len(names.processes)
-
-    def area(row: int) -> float:
-        value, since, area = outcome.levels[row]
-        return float(area + value * (outcome.clock - since))
-
-    def level(row: int) -> Level:
-        return Level(area(row) / span if span > 0 else math.nan, float(outcome.levels[row, 0]))
-
-    def tally(row: int) -> Tally:
-        count, mean, squares, least, largest = outcome.tallies[row].tolist()
-        if count == 0:
-            return Tally(0, math.nan, math.nan, math.nan, math.nan)
-        return Tally(int(count), mean, math.sqrt(squares / (count - 1)) if count > 1 else math.nan, least, largest)
-
-    found: dict[str, Any] = {}
-    for r, name in enumerate(names.resources):
-        there = area(2 * r + 1)
-        found[name] = ResourceResult(
-            area(2 * r) / there if there > 0 else math.nan, level(2 * r), level(2 * r + 1), level(2 * resources + r),
-            int(outcome.longest[r]), tally(r),
-        )  # fmt: skip
-    for c, name in enumerate(names.containers):
-        get = resources + 2 * c
-        found[name] = ContainerResult(
-            level(2 * resources + queues + processes + c), level(2 * resources + get), level(2 * resources + get + 1),
-            tally(get), tally(get + 1),
-        )  # fmt: skip
-    for p, name in enumerate(names.processes):
-        row = queues + 2 * p
-        records = {
-            record: tally(queues + 2 * processes + at)
-            for at, (process, record) in enumerate(names.tallies)
-            if process == name
-        }
-        number = level(2 * resources + queues + p)
-        arrived, copies, departed, combined, reneged, interrupted = outcome.counts[p].tolist()
-        found[name] = ProcessResult(
-            arrived, copies, departed, combined, reneged, interrupted, int(number.last), tally(row + 1), tally(row),
-            number, records,
-        )  # fmt: skip
-    return found
+def _read(form: Any, values: Mapping[str, float], prefix: str) -> Any:
+    """A part of a result from the numbers below a path."""
+    if form == "Mapping[str, Tally]":
+        deep = {path.removeprefix(f"{prefix}.").rpartition(".")[0]: None for path in values if path.startswith(prefix)}
+        return {name: _read(Tally, values, f"{prefix}.{name}") for name in deep}
+    if isinstance(form, str):
+        form = {"Tally": Tally, "Level": Level, "int": int, "float": float}[form]
+    if form in (int, float):
+        return form(values[prefix])
+    return form(**{field.name: _read(field.type, values, f"{prefix}.{field.name}") for field in fields(form)})

@@ -4,9 +4,10 @@ import { count, duration, element, say } from "./dom.js";
 import { redraw, theme } from "./plot.js";
 import generic from "./views/generic.js";
 import nuts from "./views/nuts.js";
+import sim from "./views/sim.js";
 import spc from "./views/spc.js";
 
-const VIEWS = { nuts, spc, generic };
+const VIEWS = { nuts, sim, spc, generic };
 const at = (id) => document.getElementById(id);
 const shows = new Map(); // run -> the series that were asked for
 const rows = new Map(); // run -> its entry in the list

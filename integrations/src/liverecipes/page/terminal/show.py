@@ -15,6 +15,7 @@ from ...terminal import printable
 from ..watch import Picture, Watch
 from .generic import GenericDrawing
 from .nuts import NutsDrawing
+from .sim import SimDrawing
 from .spc import SpcDrawing
 
 _WIDEST = 120
@@ -39,7 +40,12 @@ class Drawing(Protocol):
         """Return the others, a line each."""
 
 
-DRAWINGS: dict[str, Callable[[str], Drawing]] = {"nuts": NutsDrawing, "spc": SpcDrawing, "generic": GenericDrawing}
+DRAWINGS: dict[str, Callable[[str], Drawing]] = {
+    "nuts": NutsDrawing,
+    "sim": SimDrawing,
+    "spc": SpcDrawing,
+    "generic": GenericDrawing,
+}
 """By the view's name."""
 
 

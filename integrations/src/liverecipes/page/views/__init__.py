@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 from ...errors import BadInput
 from .generic import Generic
 from .nuts import Nuts
+from .sim import Sim
 from .spc import Spc
 
 
@@ -46,7 +47,7 @@ class OwnView(View, Protocol):
 Views = dict[str, Callable[[str], View]]
 """Family, which is what stands before the first dot of a message's type -> its view; others have `Generic`."""
 
-VIEWS: Views = {"nuts": Nuts, "spc": Spc}
+VIEWS: Views = {"nuts": Nuts, "sim": Sim, "spc": Spc}
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 
 
@@ -73,4 +74,4 @@ def family(message: dict[str, Any]) -> str:
     return str(message["type"]).split(".", 1)[0]
 
 
-__all__ = ["VIEWS", "Generic", "Nuts", "OwnView", "Spc", "View", "Views", "family", "scripts"]
+__all__ = ["VIEWS", "Generic", "Nuts", "OwnView", "Sim", "Spc", "View", "Views", "family", "scripts"]

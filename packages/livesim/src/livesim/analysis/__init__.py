@@ -12,6 +12,7 @@ from livesim.analysis.steady_state import (
     lag_one_test,
     mser5,
     overlapping_batch_means,
+    overlapping_batch_ratio,
     welch,
 )
 from livesim.analysis.variance_reduction import ControlledInterval, control_variates
@@ -34,6 +35,7 @@ __all__ = [
     "mean_interval",
     "mser5",
     "overlapping_batch_means",
+    "overlapping_batch_ratio",
     "quantile_interval",
     "replicate_until",
     "replications_needed",

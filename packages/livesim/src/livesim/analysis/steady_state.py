@@ -109,6 +109,23 @@ def overlapping_batch_means(values: ArrayLike, confidence: float = 0.95, batch_s
     return student_interval(mean, math.sqrt(variance / n), 1.5 * (n / size - 1.0), n, confidence)
 
 
+def overlapping_batch_ratio(
+    above: ArrayLike, below: ArrayLike, confidence: float = 0.95, batch_size: int | None = None
+) -> Interval:
+    """The steady-state ratio of two totals, such as waiting times over jobs, from their increments in one run.
+
+    By overlapping batch means of above - ratio * below: the delta method.
+    """
+    x, y = series(above, "above", 2 * BATCHES), series(below, "below", 2 * BATCHES)
+    if len(x) != len(y):
+        raise ValueError(f"below must be as many as above, {len(x)}, got {len(y)}")
+    if not y.sum() > 0.0:
+        raise ValueError(f"below must add up to more than 0, got {y.sum()}")
+    ratio = float(x.sum() / y.sum())
+    rest = overlapping_batch_means((x - ratio * y) / y.mean(), confidence, batch_size)
+    return Interval(ratio, ratio + rest.low, ratio + rest.high, confidence, rest.n)
+
+
 def lag_one_test(values: ArrayLike) -> tuple[float, float]:
     """The correlation of neighbours, and the p-value of independence against positive correlation.
 

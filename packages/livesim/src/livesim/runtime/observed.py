@@ -45,7 +45,8 @@ def observed(model: Model, time: float, jobs: Sequence[InProcess]) -> Snapshot:
     if not (isinstance(time, (int, float)) and 0 <= time < math.inf):
         raise ValueError(f"observed: the time must be 0 or more and finite, got {time!r}")
     program, names = compile_model(model)
-    arrays = Compiled(program, 0, slots=max(64, len(jobs) + 1)).arrays
+    engine = Compiled(program, 0, slots=max(64, len(jobs) + 1))
+    arrays = engine.arrays
     w = arrays.world[0]
     w["now"] = time
     arrays["levels"]["since"] = time
@@ -65,7 +66,7 @@ def observed(model: Model, time: float, jobs: Sequence[InProcess]) -> Snapshot:
     before = np.stack(
         [flows[name] for name in ("arrived", "copies", "departed", "combined", "reneged", "interrupted")], 1
     )
-    state = arrays.state() | {"before": before}
+    state = arrays.state() | {"before": before, "stayed": engine.staying(0.0)}
     return Snapshot(model.to_json(), float(time), None, 0, {}, float(time), state)
 
 

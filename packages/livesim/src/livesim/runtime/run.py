@@ -9,25 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from livesim.compiler.program import Fault, Names, Program, Status
 from livesim.compiler.table import compile_model, parameters
-from livesim.engine.reference import Outcome, Reference
+from livesim.measures import Measures
 from livesim.model.builder import Model
 from livesim.result import Result, Trace
-from livesim.runtime.errors import DeadlockError, SimulationError, Stuck
+from livesim.runtime.simulation import Plan, simulate
 from livesim.runtime.snapshot import Snapshot
+from livesim.series import Course
 
-WORDS = {
-    Fault.TIME: "a time must be finite and 0 or more",
-    Fault.UNITS: "units must be a whole number from 1 to the resource's largest capacity",
-    Fault.NOT_HELD: "one can only release what one holds; units asked for",
-    Fault.STILL_HELD: "a job must hold nothing when it leaves; units held",
-    Fault.NUMBER: "a number must not be NaN (an attribute is NaN until it is assigned)",
-    Fault.COUNT: "a count must be a whole number (0 for a batch of arrivals, else 1, or more)",
-    Fault.AMOUNT: "an amount must lie between 0 and the container's capacity",
-    Fault.PROBABILITY: "a probability lies between 0 and 1",
-    Fault.ENDLESS: "the job goes on for ever in no time; steps done",
-}
+MOST_INTERVALS = 10_000_000
 
 
 def run(
@@ -38,6 +28,7 @@ def run(
     params: Mapping[str, float] | None = None,
     warmup: float = 0.0,
     drain: bool = False,
+    every: float | None = None,
     trace: bool = False,
     start: Snapshot | None = None,
     replication: int | None = None,
@@ -49,6 +40,7 @@ def run(
         independent runs of one seed.
     params: values for the model's parameters. warmup: statistics count from this time on.
     drain: let nobody arrive after `until`, and go on until everybody has left.
+    every: keep the numbers over time, in intervals of this length from the warm-up's end: `result.series(path)`.
     trace: keep what happened, as `result.trace`.
     start: go on from the snapshot of an earlier run of the model. Seed, replication, parameters and warm-up are the
         snapshot's, and the result is that of one longer run to the bit, unless others are given: another seed gives
@@ -57,9 +49,10 @@ def run(
 
     Raises SimulationError where a step meets a number that it cannot use, DeadlockError where jobs wait for each other.
     """
-    _check(model, until, warmup, seed, replication or 0, engine)
+    check_run("run", model, until, warmup, drain, every, start, engine)
+    check_index("run: seed", 0 if seed is None else seed)
+    check_index("run: replication", replication or 0)
     if start is not None:
-        _check_start(model, until, warmup, start, engine)
         params = {**start.params, **(params or {})}
         replication = start.replication if replication is None else replication
         seed = start.seed if seed is None else seed
@@ -67,129 +60,66 @@ def run(
     program, names = compile_model(model, chosen)
     seed = secrets.randbits(63) if seed is None else int(seed)
     replication = 0 if replication is None else int(replication)
-    simulation = _engine(engine)(program, seed, replication, tracing=trace)
-    before = np.zeros((len(names.processes), 6), np.int64)
-    if start is not None:
-        before = start.state["before"]
-        simulation.arrays.set_state(start.state)
-    if warmup > 0:
-        _advance(simulation, warmup, math.inf, names)
-        simulation.move_clock(warmup)
-        simulation.start_anew()
-        before = simulation.outcome().counts
-    since = float(warmup) if start is None or warmup > 0 else start.warmup
-    _advance(simulation, math.inf if drain else until, until, names)
-    if not drain:
-        simulation.move_clock(until)
-    _check_deadlock(simulation, program, names)
-    outcome: Outcome = simulation.outcome()
-    if start is None and warmup == 0:
-        _check_littles_law(simulation, outcome, names)
+    measures = Measures(names)
+    plan = Plan(program, names, measures, float(until), float(warmup), drain, every, engine)
+    state, since = (None, 0.0) if start is None else (start.state, start.warmup)
+    made = simulate(plan, seed, replication, start=state, since=since, tracing=trace)
 
     def freeze() -> Snapshot:
         if engine != "compiled":
             raise ValueError("snapshot: only the compiled engine's runs can be continued; run with engine='compiled'")
-        state = simulation.arrays.state() | {"before": before}
-        return Snapshot(model.to_json(), outcome.clock, seed, replication, chosen, since, state)
+        state = made.simulation.arrays.state() | {"before": made.before, "stayed": made.stayed}
+        return Snapshot(model.to_json(), made.outcome.clock, seed, replication, chosen, made.since, state)
 
-    kept = Trace(simulation.trace(), names) if trace else None
-    shown = outcome._replace(counts=outcome.counts - before)
-    return Result(names, shown, since, seed=seed, params=chosen, trace=kept, freeze=freeze)
+    return Result(
+        names,
+        dict(zip(measures.paths, made.values.tolist(), strict=True)),
+        start=made.since,
+        until=made.outcome.clock,
+        events=made.outcome.events,
+        seed=seed,
+        params=chosen,
+        course=None if made.increments is None else Course(made.increments, made.course_start, measures.ratios),
+        trace=Trace(made.simulation.trace(), names) if trace else None,
+        freeze=freeze,
+    )
 
 
-def _check_start(model: Model, until: float, warmup: float, start: Any, engine: str) -> None:
+def check_run(who: str, model: Any, until: Any, warmup: Any, drain: Any, every: Any, start: Any, engine: Any) -> None:
+    """Refuse what no run can be made of, in the words of the call that was asked for it."""
+    if not isinstance(model, Model):
+        raise TypeError(f"{who}: expected a livesim.Model, got {model!r}")
+    if not model.processes:
+        raise ValueError(f"{who}: model {model.name!r} has no process, so nothing would happen")
+    if not (_is_number(until) and 0 < until < math.inf):
+        raise ValueError(f"{who}: until must be a finite time above 0, got {until!r}")
+    if not (_is_number(warmup) and 0 <= warmup < until):
+        raise ValueError(f"{who}: warmup must be a time from 0 to until={until:g}, got {warmup!r}")
+    if not isinstance(drain, bool):
+        raise TypeError(f"{who}: drain must be True or False, got {drain!r}")
+    if every is not None and not (_is_number(every) and until / MOST_INTERVALS <= every <= until):
+        least = until / MOST_INTERVALS
+        raise ValueError(f"{who}: every must be a time from {least:g} to until={until:g}, got {every!r}")
+    if engine not in ("compiled", "reference"):
+        raise ValueError(f"{who}: engine must be 'compiled' or 'reference', got {engine!r}")
+    if start is None:
+        return
     if not isinstance(start, Snapshot):
-        raise TypeError(f"run: start must be a snapshot, as result.snapshot gives it, got {start!r}")
+        raise TypeError(f"{who}: start must be a snapshot, as result.snapshot gives it, got {start!r}")
     start.check(model)
     if engine != "compiled":
-        raise ValueError("run: only engine='compiled' goes on from a snapshot")
+        raise ValueError(f"{who}: only engine='compiled' goes on from a snapshot")
     if not start.time <= until:
-        raise ValueError(f"run: the snapshot is of time {start.time:g}, which is after until={until:g}")
+        raise ValueError(f"{who}: the snapshot is of time {start.time:g}, which is after until={until:g}")
     if 0 < warmup < start.time:
-        raise ValueError(f"run: warmup={warmup:g} lies before the snapshot's time {start.time:g}")
+        raise ValueError(f"{who}: warmup={warmup:g} lies before the snapshot's time {start.time:g}")
 
 
-def _engine(name: str) -> Any:
-    if name == "reference":
-        return Reference
-    from livesim.engine.compiled import Compiled  # imports Numba
-
-    return Compiled
+def check_index(what: str, number: Any) -> None:
+    """Refuse what is no whole number of 64 bits."""
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not 0 <= number < 2**64:
+        raise ValueError(f"{what} must be a whole number from 0 to 2**64 - 1, got {number!r}")
 
 
-def _check(model: Any, until: Any, warmup: Any, seed: Any, replication: Any, engine: str) -> None:
-    if not isinstance(model, Model):
-        raise TypeError(f"run: expected a livesim.Model, got {model!r}")
-    if not model.processes:
-        raise ValueError(f"run: model {model.name!r} has no process, so nothing would happen")
-    if not (isinstance(until, (int, float)) and 0 < until < math.inf):
-        raise ValueError(f"run: until must be a finite time above 0, got {until!r}")
-    if not (isinstance(warmup, (int, float)) and 0 <= warmup < until):
-        raise ValueError(f"run: warmup must be a time from 0 to until={until:g}, got {warmup!r}")
-    for what, number in (("seed", 0 if seed is None else seed), ("replication", replication)):
-        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not 0 <= number < 2**64:
-            raise ValueError(f"run: {what} must be a whole number from 0 to 2**64 - 1, got {number!r}")
-    if engine not in ("compiled", "reference"):
-        raise ValueError(f"run: engine must be 'compiled' or 'reference', got {engine!r}")
-
-
-def _advance(simulation: Any, until: float, arrivals_until: float, names: Names) -> None:
-    if simulation.advance(until, arrivals_until) == Status.ERROR:
-        fault, pc, job, _, value = simulation.fault
-        where = "a resource's failures, or an arrival"
-        if pc >= 0:
-            name, number, text = names.steps[pc]
-            where = f"process {name!r}, step {number}, {text}, job {job}" if job else f"process {name!r}, arrivals"
-        now = simulation.outcome().clock
-        raise SimulationError(f"{where}, at time {now:g}: {WORDS[fault]}, got {value:g}")
-
-
-def _check_deadlock(simulation: Any, program: Program, names: Names) -> None:
-    """Find jobs that wait for units which only such jobs hold: none of them will ever go on."""
-    stuck = {(job.process, job.serial): job for job in simulation.waiting()}
-    if not stuck:
-        return
-    changing = {int(row[0]) for row in program.clocks}
-    resources = len(names.resources)
-    levels = simulation.outcome().levels
-    while True:
-        held = dict.fromkeys(range(resources), 0)
-        for job in stuck.values():
-            for r, units in job.held.items():
-                held[r] += units
-        free = {
-            key
-            for key, job in stuck.items()
-            if job.patient
-            or job.queue >= resources
-            or job.queue in changing
-            or held[job.queue] < levels[2 * job.queue, 0]
-        }
-        if not free:
-            break
-        for key in free:
-            del stuck[key]
-    if stuck:
-        jobs = [
-            Stuck(
-                names.processes[job.process], job.serial, names.queues[job.queue],
-                {names.resources[r]: units for r, units in sorted(job.held.items())},
-            )
-            for _, job in sorted(stuck.items())
-        ]  # fmt: skip
-        shown = "; ".join(map(str, jobs[:5])) + ("; ..." if len(jobs) > 5 else "")
-        raise DeadlockError(f"deadlock: {shown}. Seize what is needed together, or in the same order everywhere", jobs)
-
-
-def _check_littles_law(simulation: Any, outcome: Outcome, names: Names) -> None:
-    """Jobs in process over time must be the time that the jobs spent in process: the run checks itself."""
-    first = 2 * len(names.resources) + len(names.queues)
-    spent = outcome.spent + simulation.staying(0.0)
-    for p, name in enumerate(names.processes):
-        value, since, area = outcome.levels[first + p]
-        area += value * (outcome.clock - since)
-        if not math.isclose(area, spent[p], rel_tol=1e-9, abs_tol=1e-9):
-            raise AssertionError(
-                f"process {name!r}: L = lambda W fails: {area!r} in process over time, {spent[p]!r} spent by its jobs; "
-                "this is a bug in livesim, please report the model and the seed"
-            )
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

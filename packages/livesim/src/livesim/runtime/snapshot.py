@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ class Snapshot:
     warmup: float
     """Since when statistics count."""
     state: Mapping[str, np.ndarray] = field(repr=False)
-    """Arrays of `livesim.engine.world`, its scalars, and the counts at the end of the warm-up."""
+    """Arrays of `livesim.engine.world`, its scalars, and counts and times in the system at the end of the warm-up."""
 
     def check(self, model: Model) -> None:
         """Refuse a model that is not the snapshot's."""
@@ -41,6 +42,10 @@ class Snapshot:
 
     def save(self, path: str | Path) -> None:
         """Write the snapshot to a file of NumPy's format npz; nothing in it is pickled."""
+        Path(path).write_bytes(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """What `save` writes."""
         about = {
             "format": FORMAT,
             "model": self.model,
@@ -50,13 +55,19 @@ class Snapshot:
             "params": dict(self.params),
             "warmup": self.warmup,
         }
-        with Path(path).open("wb") as file:
-            np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **self.state)
+        file = io.BytesIO()
+        np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **self.state)
+        return file.getvalue()
 
     @classmethod
     def load(cls, path: str | Path) -> Snapshot:
         """Read a snapshot that `save` wrote."""
-        with np.load(path, allow_pickle=False) as file:
+        return cls.from_bytes(Path(path).read_bytes(), str(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, path: str = "the data") -> Snapshot:
+        """The snapshot that `to_bytes` wrote."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
             state = {name: file[name] for name in file.files}
         about = json.loads(str(state.pop("about", np.array("{}"))))
         if about.get("format") != FORMAT:

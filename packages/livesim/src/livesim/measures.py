@@ -1,0 +1,132 @@
+"""Every number that a run is told by, under one path each: "customer.wait.mean", "barber.utilization"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from livesim.compiler.program import Names
+from livesim.engine.reference import Outcome
+
+TALLY = ("count", "mean", "std", "min", "max")
+LEVEL = ("mean", "last")
+COUNTS = ("arrived", "copies", "completed", "combined", "reneged", "interrupted")
+
+
+class Ratio(NamedTuple):
+    """A mean over time or over jobs: the columns of `Totals.columns` whose increments it divides.
+
+    below: None for a count, which is not divided.
+    """
+
+    above: int
+    below: int | None
+
+
+class Measures:
+    """The paths of a model, and how its rows are computed from what an interpreter leaves."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._resources = len(names.resources)
+        self._queues = len(names.queues)
+        self._processes = len(names.processes)
+        self._levels = 2 * self._resources + self._queues + self._processes + len(names.containers)
+        self._tallies = self._queues + 2 * self._processes + len(names.tallies)
+        table = list(self._table())
+        self.paths = tuple(path for path, _, _ in table)
+        """The columns of a row, in order."""
+        self._order = np.array([column for _, column, _ in table])
+        self.ratios: dict[str, Ratio] = {path: ratio for path, _, ratio in table if ratio is not None}
+        """The paths whose course over time can be told."""
+
+    def row(self, outcome: Outcome, start: float, before: np.ndarray) -> np.ndarray:
+        """The numbers of a run whose statistics began at `start`, when its counts were `before`; float64 (path,)."""
+        levels, tallies = outcome.levels, outcome.tallies
+        areas = levels[:, 2] + levels[:, 0] * (outcome.clock - levels[:, 1])
+        counts = (outcome.counts - before).ravel()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            number, mean, squares, least, largest = tallies.T
+            none = number == 0
+            spread = np.sqrt(np.where(number > 1, squares / (number - 1), np.nan))
+            tallied = np.stack([number, mean, spread, least, largest], axis=1)
+            tallied[none, 1:] = np.nan
+            span = outcome.clock - start
+            means = areas / span if span > 0 else np.full(len(areas), np.nan)
+            busy, there = areas[0 : 2 * self._resources : 2], areas[1 : 2 * self._resources : 2]
+            utilization = np.where(there > 0, busy / there, np.nan)
+        parts = [means, levels[:, 0], utilization, tallied.ravel(), counts, outcome.longest]
+        return np.concatenate(parts)[self._order]
+
+    def _table(self) -> Iterator[tuple[str, int, Ratio | None]]:
+        """Path, its column in the parts of `row`, and its ratio of totals."""
+        resources, queues, names = self._resources, self._queues, self._names
+        last = self._levels
+        utilization = last + self._levels
+        tallied = utilization + resources
+        counted = tallied + 5 * self._tallies
+        longest = counted + 6 * self._processes
+        sums = 1 + self._levels  # in the totals, after time and areas
+        numbers = sums + self._tallies
+        flows = numbers + self._tallies
+
+        def level(path: str, row: int) -> Iterator[tuple[str, int, Ratio | None]]:
+            yield f"{path}.mean", row, Ratio(1 + row, 0)
+            yield f"{path}.last", last + row, None
+
+        def tally(path: str, row: int) -> Iterator[tuple[str, int, Ratio | None]]:
+            for at, part in enumerate(TALLY):
+                ratio = {"mean": Ratio(sums + row, numbers + row), "count": Ratio(numbers + row, None)}.get(part)
+                yield f"{path}.{part}", tallied + 5 * row + at, ratio
+
+        for r, name in enumerate(names.resources):
+            yield f"{name}.utilization", utilization + r, Ratio(1 + 2 * r, 2 + 2 * r)
+            yield from level(f"{name}.busy", 2 * r)
+            yield from level(f"{name}.capacity", 2 * r + 1)
+            yield from level(f"{name}.queue", 2 * resources + r)
+            yield f"{name}.longest_queue", longest + r, None
+            yield from tally(f"{name}.wait", r)
+        for c, name in enumerate(names.containers):
+            queue = resources + 2 * c
+            yield from level(f"{name}.level", 2 * resources + queues + self._processes + c)
+            for at, what in enumerate(("get", "put")):
+                yield from level(f"{name}.{what}_queue", 2 * resources + queue + at)
+            for at, what in enumerate(("get", "put")):
+                yield from tally(f"{name}.{what}_wait", queue + at)
+        for p, name in enumerate(names.processes):
+            number = 2 * resources + queues + p
+            for at, count in enumerate(COUNTS):
+                yield f"{name}.{count}", counted + 6 * p + at, Ratio(flows + 6 * p + at, None)
+            yield f"{name}.in_process", last + number, None
+            yield from tally(f"{name}.wait", queues + 2 * p + 1)
+            yield from tally(f"{name}.sojourn", queues + 2 * p)
+            yield from level(f"{name}.number", number)
+            for at, (process, record) in enumerate(names.tallies):
+                if process == name:
+                    yield from tally(f"{name}.records.{record}", queues + 2 * self._processes + at)
+
+
+def totals(outcome: Outcome, time: float) -> np.ndarray:
+    """What has added up by a time that no event lies before: float64 (column,).
+
+    Columns: the time, the area below each level, the sum and then the count of each tally, the counts.
+    """
+    levels, tallies = outcome.levels, outcome.tallies
+    areas = levels[:, 2] + levels[:, 0] * (time - levels[:, 1])
+    sums, counts = tallies[:, 0] * tallies[:, 1], tallies[:, 0]
+    return np.concatenate([[time], areas, sums, counts, outcome.counts.ravel()])
+
+
+def unknown(path: str, paths: Iterable[str]) -> KeyError:
+    """An error for a path that is not there, with what could stand there."""
+    parts = path.split(".")
+    for kept in range(len(parts), -1, -1):
+        head = [*parts[:kept], ""]
+        below = {each[len(".".join(head)) :].split(".")[0]: None for each in paths if each.startswith(".".join(head))}
+        if kept == len(parts) and below:
+            return KeyError(f"metric {path!r} is not a number; go on with one of {', '.join(below)}")
+        if below:
+            break
+    return KeyError(f"metric {path!r}: no {parts[min(kept, len(parts) - 1)]!r}; there are: {', '.join(below)}")

@@ -1,0 +1,197 @@
+"""Replications in the order of their numbers, whoever made them first: kept, told, and held against the goals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from livesim.analysis.intervals import student_quantile
+from livesim.compiler.program import Names
+from livesim.measures import unknown
+from livesim.messages import Sink
+from livesim.result import Trace
+from livesim.runtime.announce import Announcements
+from livesim.runtime.block import columns
+from livesim.runtime.experiment import Experiment, Goal
+from livesim.runtime.progress import Made
+
+_BLOCK_SECONDS = 0.1
+
+
+class Dealer:
+    """Deals blocks of replications, in order, to whoever is free: at first one each, then what takes a moment."""
+
+    def __init__(self, first: int, total: int, places: int, make: Callable[[range], dict[str, Any]]) -> None:
+        """`make` gives the task for some replications; `places` tasks are out at a time."""
+        self._next, self._total, self._make = first, total, make
+        self.places = min(places, total - first)
+        self._size = 1
+
+    def deal(self) -> dict[str, Any] | None:
+        """The next task, or None after the last."""
+        if self._next == self._total:
+            return None
+        share = math.ceil((self._total - self._next) / (2 * self.places))
+        first, self._next = self._next, self._next + min(self._size, share)
+        return self._make(range(first, self._next))
+
+    def pace(self, block: dict[str, Any]) -> None:
+        """Choose the size of blocks by how long one took; the numbers do not depend on it."""
+        count = len(block["events"])
+        if count:
+            self._size = max(1, int(_BLOCK_SECONDS * count / max(block["seconds"], 1e-6)))
+
+
+class Collector:
+    """What has been made, in order. Blocks may come in any order; they are taken in when it is their turn."""
+
+    def __init__(self, experiment: Experiment, paths: tuple[str, ...], names: Names) -> None:
+        self.experiment = experiment
+        self.paths = paths
+        self._names = names
+        for goal in experiment.goals:
+            if goal.metric not in paths:
+                raise unknown(goal.metric, paths)
+        self._goals = [_Watched(goal, paths.index(goal.metric)) for goal in experiment.goals]
+        self._early: dict[int, dict[str, Any]] = {}
+        self.blocks: list[dict[str, Any]] = []
+        self.count = 0
+        self.errors: dict[int, str] = {}
+        self.events = 0
+        self.reached = False
+        """Whether every goal is."""
+        self.sink: Sink | None = None
+        self.announcements: Announcements | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether no more replications are wanted."""
+        return self.reached or self.count == self.experiment.n
+
+    def made(self) -> Made:
+        """How far the run is."""
+        return Made(self.experiment.n, self.count, len(self.errors), self.events)
+
+    def take(self, block: dict[str, Any]) -> None:
+        """Take in a block, and those that waited for it."""
+        self._early[block["first"]] = block
+        while not self.done:
+            following = self._early.pop(self.count, None)
+            if following is None or not len(following["events"]):
+                return
+            self._enter(following)
+
+    def _enter(self, block: dict[str, Any]) -> None:
+        place = 0
+        try:
+            for place in range(len(block["events"])):
+                self._tell(block, place)
+                self.count += 1
+                if self._met(block["values"][place]):
+                    self.reached = True
+                    break
+        finally:
+            kept = self.count - block["first"]
+            if kept:
+                self.blocks.append(_cut(block, kept))
+
+    def _tell(self, block: dict[str, Any], place: int) -> None:
+        """Say what there is to say of the next replication."""
+        replication = self.count
+        error = block["errors"].get(str(replication))
+        if error is not None:
+            self.errors[replication] = error
+        self.events += int(block["events"][place])
+        if self.sink is None or self.announcements is None:
+            return
+        if self.experiment.events and error is None:
+            for message in _events(replication, Trace(columns(block["traces"][place]), self._names)):
+                self.sink(message)
+        row = block["values"][place].tolist()
+        self.sink(
+            {
+                "type": "sim.replication/1",
+                "part": "replications",
+                "seq": replication,
+                "replication": replication,
+                "params": self.experiment.params(replication),
+                "values": dict(zip(self.paths, row, strict=True)) if error is None else {},
+                "events": int(block["events"][place]),
+                "clock": float(block["clocks"][place]),
+                "error": error,
+            }
+        )
+        if error is not None:
+            self.announcements.failure(error, replication)
+
+    def _met(self, row: np.ndarray) -> bool:
+        for goal in self._goals:
+            goal.add(float(row[goal.column]))
+        experiment = self.experiment
+        if not self._goals or self.count < experiment.least:
+            return False
+        return all(goal.met(experiment.confidence) for goal in self._goals)
+
+    def words(self) -> str:
+        """How near the goals are, for the progress bar."""
+        return ", ".join(goal.words(self.experiment.confidence) for goal in self._goals)
+
+
+class _Watched:
+    """A goal, and the mean and squares of its metric so far (Welford 1962); failed replications do not count."""
+
+    def __init__(self, goal: Goal, column: int) -> None:
+        self.goal, self.column = goal, column
+        self._count, self._mean, self._squares = 0, 0.0, 0.0
+
+    def add(self, value: float) -> None:
+        if math.isnan(value):
+            return
+        self._count += 1
+        step = value - self._mean
+        self._mean += step / self._count
+        self._squares += step * (value - self._mean)
+
+    def half_width(self, confidence: float) -> float:
+        if self._count < 2:
+            return math.inf
+        error = math.sqrt(self._squares / (self._count - 1) / self._count)
+        return student_quantile(0.5 + 0.5 * confidence, self._count - 1) * error
+
+    def met(self, confidence: float) -> bool:
+        """Whether the interval is narrow enough; a relative one is of the true mean (see `analysis.precision`)."""
+        wanted = self.goal.half_width
+        if self.goal.relative:
+            wanted = wanted / (1.0 + wanted) * abs(self._mean)
+        return self.half_width(confidence) <= wanted
+
+    def words(self, confidence: float) -> str:
+        return f"{self.goal.metric} {self._mean:.4g} ± {self.half_width(confidence):.2g}"
+
+
+def _cut(block: dict[str, Any], count: int) -> dict[str, Any]:
+    """The first replications of a block."""
+    if count == len(block["events"]):
+        return block
+    last = block["first"] + count
+    parts = {name: block[name][:count] for name in ("values", "events", "clocks", "courses", "traces")}
+    return block | parts | {"errors": {k: text for k, text in block["errors"].items() if int(k) < last}}
+
+
+def _events(replication: int, trace: Trace) -> Iterator[dict[str, Any]]:
+    for seq, (time, action, process, job, step, detail) in enumerate(trace):
+        yield {
+            "type": "sim.event/1",
+            "part": f"events-{replication}",
+            "seq": seq,
+            "replication": replication,
+            "time": time,
+            "action": action,
+            "process": process,
+            "job": job,
+            "step": step,
+            "detail": detail,
+        }
