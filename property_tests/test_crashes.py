@@ -10,6 +10,7 @@ from typing import Any
 
 import livenuts as ln
 import livequeue
+import livesim as ls
 import numpy as np
 from livenuts import dist
 
@@ -61,3 +62,50 @@ def test_a_killed_worker_leaves_no_trace_on_the_queue() -> None:
             read = ln.resume(queue.store("killed"), sink=sink, progress=False)
         np.testing.assert_array_equal(read.draws["b"], whole.draws["b"])
         assert stream(queue, "killed") == undisturbed
+
+
+def shop() -> ls.Model:
+    made = ls.Model("shop").resource("barber")
+    every, service = ls.arrive(every=ls.exponential(mean=10.0)), ls.hold(ls.exponential(mean=7.0))
+    return made.process("customer", every, ls.seize("barber"), service, ls.release("barber"), ls.depart())
+
+
+def test_killed_replications_leave_no_trace_on_the_queue() -> None:
+    asked: dict[str, Any] = {"n": 3_000, "until": 500.0, "seed": 3, "progress": False}
+    with livequeue.connect("embedded://") as queue:
+        with queue.publisher("whole") as sink:
+            whole = ls.replicate(shop(), sink=sink, **asked)
+        pools: list[ProcessPoolExecutor] = []
+        killed: list[int] = []
+
+        def pool() -> ProcessPoolExecutor:
+            pools.append(ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")))
+            return pools[-1]
+
+        with queue.publisher("killed") as sink:
+
+            def kills(message: dict[str, Any]) -> None:
+                sink(message)
+                if message["part"] == "replications" and message["seq"] in (0, 20):
+                    killed.append(next(iter(pools[-1]._processes)))
+                    os.kill(killed[-1], signal.SIGKILL)
+
+            runs = ls.replicate(shop(), sink=kills, executor=pool, checkpoint=queue.store("killed"), **asked)
+        assert killed
+        assert len(pools) > 1
+        assert runs.rows.tobytes() == whole.rows.tobytes()
+        undisturbed = messages(queue, "whole")
+        assert len(undisturbed["replications"]) == 3_000
+        assert messages(queue, "killed") == undisturbed
+        with queue.publisher("killed") as sink:  # a finished run, read again and sent again
+            read = ls.resume(queue.store("killed"), sink=sink, progress=False)
+        assert read.rows.tobytes() == whole.rows.tobytes()
+        assert messages(queue, "killed") == undisturbed
+
+
+def messages(queue: livequeue.Queue, run: str) -> dict[str, list[str]]:
+    """The lossless messages of a simulation by part."""
+    found: dict[str, list[str]] = {}
+    for message in queue.subscribe(run, follow=False, parts=["run", "replications"]):
+        found.setdefault(message["part"], []).append(repr(message))
+    return found

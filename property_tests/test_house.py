@@ -71,6 +71,12 @@ def test_the_task_loop_can_be_vendored(package: str) -> None:
         assert {name.split(".")[0] for name in imports(path)} <= sys.stdlib_module_names, path
 
 
+def test_vendored_files_are_the_same_bytes() -> None:
+    """What two engines hold copies of is changed in both."""
+    copies = {path.read_bytes() for package in ENGINES & SOURCES.keys() for path in SOURCES[package].rglob("tasks.py")}
+    assert len(copies) == 1
+
+
 def serializers(path: Path) -> set[str]:
     """Modules that a file imports which would run code from a payload (law 5)."""
     return {name.split(".")[0] for name in imports(path)} & {"pickle", "cloudpickle", "dill", "marshal", "shelve"}

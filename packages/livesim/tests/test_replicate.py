@@ -252,7 +252,7 @@ def test_one_cut_for_all_by_mser5() -> None:
 
 
 def test_a_queue_that_grows_for_ever_has_no_warmup() -> None:
-    with pytest.warns(UserWarning, match="still grow or fall in the second half"):
+    with pytest.warns(UserWarning, match="still grows or falls in the second half"):
         ls.replicate(barbershop(service=30.0), 2, until=5_000.0, warmup="mser5", seed=3, progress=False)
 
 

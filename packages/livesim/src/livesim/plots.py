@@ -28,6 +28,7 @@ def over_time(times: np.ndarray, series: Mapping[str, np.ndarray], means: Mappin
     figure, panels = _panels(list(series), columns=1, height=1.9)
     starts = np.concatenate([[2 * times[0] - times[1] if len(times) > 1 else 0.0], times])
     for axes, (path, rows) in zip(panels, series.items(), strict=False):
+        place = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.98), "ncols": 2, "borderaxespad": 0.1}
         if len(rows) == 1:
             axes.stairs(rows[0], starts, baseline=None, color=COLOUR)
         else:
@@ -43,7 +44,8 @@ def over_time(times: np.ndarray, series: Mapping[str, np.ndarray], means: Mappin
         axes.set_title(path, loc="left", fontsize="medium")
         axes.set_xlim(starts[0], starts[-1])
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper right", fontsize="small", frameon=False)
+        if means is not None or axes is panels[0]:
+            axes.legend(fontsize="small", frameon=False, **place)
     panels[min(len(series), len(panels)) - 1].set_xlabel("time")
     return figure
 

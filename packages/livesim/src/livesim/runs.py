@@ -38,7 +38,8 @@ class Runs:
         reached: bool | None,
         seconds: float,
     ) -> None:
-        self.model = experiment.model
+        self.name = experiment.subject.name
+        """Of the model."""
         self.seed = experiment.seed
         self.until = experiment.until
         self.warmup = warmup
@@ -182,6 +183,4 @@ class Runs:
     def __repr__(self) -> str:
         failed = f", {len(self.errors)} failed" if self.errors else ""
         span = f"time {self.warmup:g} to {self.until:g}"
-        return (
-            f"<Runs of {self.model.name!r}: {len(self)} replications{failed}, {span}, seed {self.seed}, {self.status}>"
-        )
+        return f"<Runs of {self.name!r}: {len(self)} replications{failed}, {span}, seed {self.seed}, {self.status}>"

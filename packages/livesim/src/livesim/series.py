@@ -18,7 +18,7 @@ class Course:
         self.increments = increments
         """float64 (interval, column), or (replication, interval, column)."""
         self.start = start
-        self._ratios = ratios
+        self.ratios = ratios
 
     @property
     def times(self) -> np.ndarray:
@@ -41,8 +41,8 @@ class Course:
         return overlapping_batch_ratio(above, np.ones_like(above) if below is None else below, confidence)
 
     def _parts(self, path: str) -> tuple[np.ndarray, np.ndarray | None]:
-        if path not in self._ratios:
-            raise unknown(path, self._ratios)
-        ratio = self._ratios[path]
+        if path not in self.ratios:
+            raise unknown(path, self.ratios)
+        ratio = self.ratios[path]
         below = None if ratio.below is None else self.increments[..., ratio.below]
         return self.increments[..., ratio.above], below

@@ -22,7 +22,7 @@ class Announcements:
     def start(self, experiment: Experiment, warmup: float) -> None:
         """What is about to run."""
         content = {
-            "model": experiment.model.name,
+            "model": experiment.subject.name,
             "digest": experiment.digest(),
             "settings": experiment.settings(),
             "seed": experiment.seed,

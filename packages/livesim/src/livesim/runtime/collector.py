@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from livesim.analysis.intervals import student_quantile
 from livesim.compiler.program import Names
+from livesim.engine.reference import Trace as Columns
 from livesim.measures import unknown
 from livesim.messages import Sink
 from livesim.result import Trace
 from livesim.runtime.announce import Announcements
-from livesim.runtime.block import columns
 from livesim.runtime.experiment import Experiment, Goal
 from livesim.runtime.progress import Made
 
 _BLOCK_SECONDS = 0.1
+PLACES = ("form", "values", "events", "clocks", "course_form", "courses", "traces")
+"""The parts of a block that hold one entry a replication."""
 
 
 class Dealer:
@@ -48,14 +50,15 @@ class Dealer:
 class Collector:
     """What has been made, in order. Blocks may come in any order; they are taken in when it is their turn."""
 
-    def __init__(self, experiment: Experiment, paths: tuple[str, ...], names: Names) -> None:
+    def __init__(self, experiment: Experiment, *, sink: Sink | None = None, names: Names | None = None) -> None:
+        """names: what the rows of traces are called, where there are any."""
         self.experiment = experiment
-        self.paths = paths
         self._names = names
-        for goal in experiment.goals:
-            if goal.metric not in paths:
-                raise unknown(goal.metric, paths)
-        self._goals = [_Watched(goal, paths.index(goal.metric)) for goal in experiment.goals]
+        self.paths: dict[str, None] = dict.fromkeys(experiment.subject.paths(experiment.fixed) or ())
+        """The metrics seen so far, in order."""
+        if self.paths:
+            self._check_goals(self.paths)
+        self._goals = [_Watched(goal) for goal in experiment.goals]
         self._early: dict[int, dict[str, Any]] = {}
         self.blocks: list[dict[str, Any]] = []
         self.count = 0
@@ -63,8 +66,8 @@ class Collector:
         self.events = 0
         self.reached = False
         """Whether every goal is."""
-        self.sink: Sink | None = None
-        self.announcements: Announcements | None = None
+        self._sink = sink
+        self.announcements = None if sink is None else Announcements(sink)
 
     @property
     def done(self) -> bool:
@@ -85,12 +88,16 @@ class Collector:
             self._enter(following)
 
     def _enter(self, block: dict[str, Any]) -> None:
-        place = 0
         try:
             for place in range(len(block["events"])):
-                self._tell(block, place)
+                form = block["form"][place]
+                paths = block["paths"][form] if form >= 0 else ()
+                if len(self.paths) != len(paths) or self.paths.keys() != dict.fromkeys(paths).keys():
+                    self.paths |= dict.fromkeys(paths)
+                values = block["values"][place] if form >= 0 else np.empty(0)
+                self._tell(block, place, paths, values)
                 self.count += 1
-                if self._met(block["values"][place]):
+                if self._met(paths, values):
                     self.reached = True
                     break
         finally:
@@ -98,27 +105,26 @@ class Collector:
             if kept:
                 self.blocks.append(_cut(block, kept))
 
-    def _tell(self, block: dict[str, Any], place: int) -> None:
+    def _tell(self, block: dict[str, Any], place: int, paths: Sequence[str], values: np.ndarray) -> None:
         """Say what there is to say of the next replication."""
         replication = self.count
         error = block["errors"].get(str(replication))
         if error is not None:
             self.errors[replication] = error
         self.events += int(block["events"][place])
-        if self.sink is None or self.announcements is None:
+        if self._sink is None or self.announcements is None:
             return
-        if self.experiment.events and error is None:
-            for message in _events(replication, Trace(columns(block["traces"][place]), self._names)):
-                self.sink(message)
-        row = block["values"][place].tolist()
-        self.sink(
+        if self._names is not None and error is None:
+            for message in _events(replication, Trace(Columns(*block["traces"][place]), self._names)):
+                self._sink(message)
+        self._sink(
             {
                 "type": "sim.replication/1",
                 "part": "replications",
                 "seq": replication,
                 "replication": replication,
                 "params": self.experiment.params(replication),
-                "values": dict(zip(self.paths, row, strict=True)) if error is None else {},
+                "values": dict(zip(paths, values.tolist(), strict=True)),
                 "events": int(block["events"][place]),
                 "clock": float(block["clocks"][place]),
                 "error": error,
@@ -127,13 +133,19 @@ class Collector:
         if error is not None:
             self.announcements.failure(error, replication)
 
-    def _met(self, row: np.ndarray) -> bool:
-        for goal in self._goals:
-            goal.add(float(row[goal.column]))
-        experiment = self.experiment
-        if not self._goals or self.count < experiment.least:
+    def _met(self, paths: Sequence[str], values: np.ndarray) -> bool:
+        if not self._goals or not paths:
             return False
-        return all(goal.met(experiment.confidence) for goal in self._goals)
+        self._check_goals(paths)
+        for goal in self._goals:
+            goal.add(float(values[paths.index(goal.metric)]))
+        experiment = self.experiment
+        return self.count >= experiment.least and all(goal.met(experiment.confidence) for goal in self._goals)
+
+    def _check_goals(self, paths: Iterable[str]) -> None:
+        for goal in self.experiment.goals:
+            if goal.metric not in paths:
+                raise unknown(goal.metric, paths)
 
     def words(self) -> str:
         """How near the goals are, for the progress bar."""
@@ -143,8 +155,8 @@ class Collector:
 class _Watched:
     """A goal, and the mean and squares of its metric so far (Welford 1962); failed replications do not count."""
 
-    def __init__(self, goal: Goal, column: int) -> None:
-        self.goal, self.column = goal, column
+    def __init__(self, goal: Goal) -> None:
+        self.metric, self._goal = goal.metric, goal
         self._count, self._mean, self._squares = 0, 0.0, 0.0
 
     def add(self, value: float) -> None:
@@ -163,13 +175,13 @@ class _Watched:
 
     def met(self, confidence: float) -> bool:
         """Whether the interval is narrow enough; a relative one is of the true mean (see `analysis.precision`)."""
-        wanted = self.goal.half_width
-        if self.goal.relative:
+        wanted = self._goal.half_width
+        if self._goal.relative:
             wanted = wanted / (1.0 + wanted) * abs(self._mean)
         return self.half_width(confidence) <= wanted
 
     def words(self, confidence: float) -> str:
-        return f"{self.goal.metric} {self._mean:.4g} ± {self.half_width(confidence):.2g}"
+        return f"{self.metric} {self._mean:.4g} ± {self.half_width(confidence):.2g}"
 
 
 def _cut(block: dict[str, Any], count: int) -> dict[str, Any]:
@@ -177,7 +189,7 @@ def _cut(block: dict[str, Any], count: int) -> dict[str, Any]:
     if count == len(block["events"]):
         return block
     last = block["first"] + count
-    parts = {name: block[name][:count] for name in ("values", "events", "clocks", "courses", "traces")}
+    parts = {name: block[name][:count] for name in PLACES}
     return block | parts | {"errors": {k: text for k, text in block["errors"].items() if int(k) < last}}
 
 

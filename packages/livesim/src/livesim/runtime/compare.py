@@ -19,6 +19,7 @@ from livesim.model.builder import Model
 from livesim.runs import Runs
 from livesim.runtime.experiment import Experiment, Params
 from livesim.runtime.replicate import replicate, replicated
+from livesim.runtime.subject import Verbs
 
 _ROUND = 20
 """Replications that a system in the race makes at a time."""
@@ -44,13 +45,16 @@ class Comparison:
     def plot(self) -> Any:
         """The pairs, and their differences; a matplotlib Figure."""
         first, second = _pairs(self.metric, self.first, self.second)
-        one, other = self.first.model.name, self.second.model.name
-        names = (one, other) if one != other else ("first", "second")
-        return plots.comparison(self.metric, names, (first, second), self.difference)
+        return plots.comparison(self.metric, self._names(), (first, second), self.difference)
+
+    def _names(self) -> tuple[str, str]:
+        one, other = self.first.name, self.second.name
+        return (one, other) if one != other else ("first", "second")
 
     def __str__(self) -> str:
         word = "differ" if self.different else "cannot be told apart"
-        means = [f"{runs.model.name!r} {runs.interval(self.metric)}" for runs in (self.first, self.second)]
+        both = zip(self._names(), (self.first, self.second), strict=True)
+        means = [f"{name} {runs.interval(self.metric)}" for name, runs in both]
         return f"{self.metric}: {means[0]} and {means[1]} {word}: difference {self.difference}"
 
 
@@ -145,7 +149,9 @@ def select_best(
         raise ValueError(f"select_best: warmup must be a time, the same for all systems, got {warmup!r}")
     if unknown := sorted((params or {}).keys() - set(names)):
         raise ValueError(f"select_best: params: there is no system {unknown[0]!r}; there are: {', '.join(names)}")
-    systems = [Experiment.of(models[name], params=(params or {}).get(name), **shared) for name in names]
+    systems = [
+        Experiment.of(Verbs(models[name].to_json()), params=(params or {}).get(name), **shared) for name in names
+    ]
     made: list[list[float]] = [[] for _ in names]
 
     def sample(system: int, replication: int) -> float:

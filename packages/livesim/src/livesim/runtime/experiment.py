@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from livesim.compiler.table import parameters
-from livesim.model.builder import Model
 from livesim.runtime.checkpoint import encode
-from livesim.runtime.run import check_index, check_run
+from livesim.runtime.run import check_index
 from livesim.runtime.snapshot import Snapshot
+from livesim.runtime.subject import Settings, Subject, from_plain
 
 Params = Mapping[str, ArrayLike] | Callable[[int], Mapping[str, float]]
 """Values of a model's parameters: numbers, arrays of one number a replication, or a function of its index."""
@@ -36,17 +35,18 @@ class Goal(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """Replications of one model."""
+    """Replications of one model, or of what else is a `Subject`."""
 
-    model: Model
+    subject: Subject
     n: int
     """How many; with goals, how many at most."""
-    until: float
+    until: float | None
+    """None where the subject knows itself when to end."""
     warmup: float | str
     drain: bool
     every: float | None
     seed: int
-    fixed: Mapping[str, float]
+    fixed: Mapping[str, Any]
     drawn: Mapping[str, np.ndarray]
     """Parameters that have a number a replication, (n,)."""
     goals: tuple[Goal, ...]
@@ -60,10 +60,10 @@ class Experiment:
     @classmethod
     def of(
         cls,
-        model: Model,
+        subject: Subject,
         *,
         n: int,
-        until: float,
+        until: float | None,
         warmup: float | str | None,
         drain: bool,
         every: float | None,
@@ -81,8 +81,13 @@ class Experiment:
         warmup = 0.0 if warmup is None else warmup
         if isinstance(warmup, str) and warmup not in WARMUPS:
             raise ValueError(f"replicate: warmup must be a time, None or 'mser5', got {warmup!r}")
-        check_run("replicate", model, until, 0.0 if isinstance(warmup, str) else warmup, drain, every, start, engine)
-        if isinstance(warmup, str) and start is not None:
+        found = isinstance(warmup, str)
+        state = None if start is None else {**start.state, "since": start.warmup} if isinstance(start, Snapshot) else {}
+        settings = Settings(until, 0.0 if found else warmup, drain, every, engine, events, state)  # type: ignore[arg-type]
+        subject.check(settings, start)
+        if found and until is None:
+            raise ValueError("replicate: to look for a warm-up, until= must say how long replications are")
+        if found and start is not None:
             raise ValueError("replicate: what goes on from a state is not in a warm-up: leave warmup or start out")
         check_count("replicate: n", n, 1)
         check_index("replicate: seed", seed)
@@ -91,15 +96,27 @@ class Experiment:
         check_count("replicate: least", least, 2)
         if not isinstance(events, bool):
             raise TypeError(f"replicate: events must be True or False, got {events!r}")
-        fixed, drawn = _parameters(model, params, int(n), start)
+        fixed, drawn = _parameters(subject, params, int(n), start)
         goals = (*_goals("relative", relative), *_goals("absolute", absolute))
         return cls(
-            model, int(n), float(until), warmup if isinstance(warmup, str) else float(warmup), drain,
-            None if every is None else float(every), int(seed), fixed, drawn, goals, confidence, int(least), events,
-            start, engine,
-        )  # fmt: skip
+            subject,
+            n=int(n),
+            until=None if until is None else float(until),
+            warmup=warmup if isinstance(warmup, str) else float(warmup),
+            drain=drain,
+            every=None if every is None else float(every),
+            seed=int(seed),
+            fixed=fixed,
+            drawn=drawn,
+            goals=goals,
+            confidence=confidence,
+            least=int(least),
+            events=events,
+            start=start,
+            engine=engine,
+        )
 
-    def params(self, replication: int) -> dict[str, float]:
+    def params(self, replication: int) -> dict[str, Any]:
         """The parameters of a replication."""
         return {**self.fixed, **{name: float(values[replication]) for name, values in self.drawn.items()}}
 
@@ -118,11 +135,16 @@ class Experiment:
             "engine": self.engine,
         }
 
+    def told(self, *, warmup: float, every: float | None, events: bool) -> Settings:
+        """What each replication is told."""
+        start = None if self.start is None else {**self.start.state, "since": self.start.warmup}
+        return Settings(self.until, warmup, self.drain, every, self.engine, events, start)
+
     def manifest(self) -> dict[str, Any]:
         """All of it as plain data, for `Experiment.from_manifest`."""
         return {
             "format": FORMAT,
-            "model": self.model.to_json(),
+            "subject": self.subject.plain(),
             "settings": self.settings(),
             "seed": str(self.seed),  # 64 bits are too many for a number of JSON
             "fixed": dict(self.fixed),
@@ -138,7 +160,7 @@ class Experiment:
         goals = tuple(Goal(**goal) for goal in given.pop("goals"))
         start = manifest["start"]
         return cls(
-            Model.from_json(manifest["model"]),
+            from_plain(manifest["subject"]),
             seed=int(manifest["seed"]),
             fixed=manifest["fixed"],
             drawn=manifest["drawn"],
@@ -150,7 +172,7 @@ class Experiment:
     def digest(self) -> str:
         """Of the model, its parameters and the state that it starts from."""
         whole = self.manifest()
-        return hashlib.sha256(encode([whole[name] for name in ("model", "fixed", "drawn", "start")])).hexdigest()
+        return hashlib.sha256(encode([whole[name] for name in ("subject", "fixed", "drawn", "start")])).hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -168,9 +190,9 @@ def check_count(what: str, value: Any, least: int) -> None:
 
 
 def _parameters(
-    model: Model, params: Params | None, n: int, start: Snapshot | None
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Numbers for all replications, and arrays of one a replication."""
+    subject: Subject, params: Params | None, n: int, start: Snapshot | None
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Values for all replications, and arrays of one each."""
     given: dict[str, Any] = {} if start is None else dict(start.params)
     if callable(params):
         rows = [dict(params(replication)) for replication in range(n)]
@@ -186,9 +208,9 @@ def _parameters(
         raise TypeError(f"params must be a mapping of names to numbers or arrays, or a function, got {params!r:.60}")
     drawn: dict[str, np.ndarray] = {}
     for name, value in given.items():
-        array = np.asarray(value)
-        if array.ndim == 0:
+        if not isinstance(value, (np.ndarray, list, tuple)):
             continue
+        array = np.asarray(value)
         if array.dtype.kind not in "iuf" or array.shape != (n,):
             raise ValueError(
                 f"params: {name!r} must be a number, or one a replication: shape ({n},), got {array.shape}"
@@ -198,7 +220,7 @@ def _parameters(
             at = int(np.argmin(np.isfinite(drawn[name])))
             raise ValueError(f"params: {name!r} must be finite, got {array[at]} for replication {at}")
     first = {name: float(values[0]) for name, values in drawn.items()}
-    fixed = parameters(model, {**given, **first})
+    fixed = subject.parameters({**given, **first})
     return {name: number for name, number in fixed.items() if name not in drawn}, drawn
 
 

@@ -16,19 +16,18 @@ from typing import Any
 import numpy as np
 
 from livesim.analysis.steady_state import mser5
-from livesim.compiler.table import compile_model
-from livesim.measures import Measures, unknown
+from livesim.measures import Ratio, unknown
 from livesim.messages import Sink
 from livesim.model.builder import Model
 from livesim.runs import Runs
-from livesim.runtime.announce import Announcements
-from livesim.runtime.block import common, make_block
+from livesim.runtime.block import make_block
 from livesim.runtime.checkpoint import Checkpoint, CheckpointError, Store
-from livesim.runtime.collector import Collector, Dealer
+from livesim.runtime.collector import PLACES, Collector, Dealer
 from livesim.runtime.errors import SimulationError
-from livesim.runtime.experiment import FORMAT, Experiment, Params
+from livesim.runtime.experiment import FORMAT, Experiment, Params, versions
 from livesim.runtime.progress import ProgressBar, ProgressMessages
 from livesim.runtime.snapshot import Snapshot
+from livesim.runtime.subject import Subject, Verbs
 from livesim.runtime.tasks import Workers, check_executor
 from livesim.series import Course
 
@@ -102,14 +101,32 @@ def replicate(
     A replication that fails is marked, told of by a warning, and NaN in `runs.values`; the others go on. Where all fail
     it is a SimulationError.
     """
+    if not isinstance(model, Model):
+        raise TypeError(f"replicate: expected a livesim.Model, got {model!r:.80}")
+    return replicate_subject(
+        Verbs(model.to_json()), n=n, until=until, warmup=warmup, drain=drain, every=every, seed=seed, params=params,
+        relative=relative, absolute=absolute, confidence=confidence, least=least, events=events, start=start,
+        engine=engine, sink=sink, stop=stop, executor=executor, checkpoint=checkpoint, progress=progress,
+    )  # fmt: skip
+
+
+def replicate_subject(
+    subject: Subject,
+    *,
+    seed: int | None,
+    sink: Sink | None,
+    stop: Callable[[], bool] | None,
+    executor: Executor | Callable[[], Executor] | None,
+    checkpoint: Store | None,
+    progress: bool,
+    **asked: Any,
+) -> Runs:
+    """`replicate` for anything that can be replicated; `asked` is the rest of what `Experiment.of` takes."""
     place = None if checkpoint is None else Checkpoint(checkpoint)
     manifest = None if place is None else _read_manifest(place)
     if seed is None:
         seed = secrets.randbits(63) if manifest is None else int(manifest["seed"])
-    experiment = Experiment.of(
-        model, n=n, until=until, warmup=warmup, drain=drain, every=every, seed=seed, params=params, relative=relative,
-        absolute=absolute, confidence=confidence, least=least, events=events, start=start, engine=engine,
-    )  # fmt: skip
+    experiment = Experiment.of(subject, seed=seed, **asked)
     if place is not None and manifest is not None:
         _refuse_another(place, manifest, experiment)
     return _go(experiment, place, manifest, executor, sink=sink, stop=stop, progress=progress)
@@ -125,7 +142,8 @@ def resume(
 ) -> Runs:
     """Finish the replications that a checkpoint holds: the numbers are those of a call that nothing disturbed.
 
-    A sink hears the whole run, from its first message on; what it heard before has the same parts and numbers.
+    A sink hears the whole run, from its first message on; what it heard before has the same parts and numbers. A model
+    that is code, not verbs, is replicated again with the same checkpoint instead.
 
     Raises CheckpointError, a ValueError, where the checkpoint is missing, damaged or of other library versions.
     """
@@ -153,8 +171,11 @@ def _go(
             raise TypeError(f"{name} must be callable, got {called!r:.60}")
     if executor is not None:
         check_executor(executor)
-    _, names = compile_model(experiment.model, experiment.fixed)
-    collector = Collector(experiment, Measures(names).paths, names)
+    names = None
+    if experiment.events:
+        assert isinstance(experiment.subject, Verbs)
+        names = experiment.subject.names(experiment.fixed)
+    collector = Collector(experiment, sink=sink, names=names)
     began = time.perf_counter()
     with Workers(executor or _threads) as workers, _Halt(stop) as halt:
         if manifest is not None:
@@ -223,13 +244,12 @@ def _replicate(
 
     error: BaseException | None = None
     try:
-        if sink is not None:
-            collector.sink, collector.announcements = sink, Announcements(sink)
+        if collector.announcements is not None:
             collector.announcements.start(experiment, warmup)
         for block in record.kept if record is not None else ():  # what an earlier process made
             collector.take(block)
         if not collector.done:
-            task = _tasks(experiment, workers, halt, len(collector.paths), warmup, experiment.every, experiment.events)
+            task = _tasks(experiment, workers, halt, warmup, experiment.every, experiment.events)
             _work(workers, Dealer(collector.count, experiment.n, _places(workers), task), collector.take, halt, watch,
                   lambda: collector.done)  # fmt: skip
     except BaseException as failure:
@@ -251,11 +271,16 @@ def _replicate(
 
 
 def _tasks(
-    experiment: Experiment, workers: Workers, halt: _Halt, width: int, warmup: float, every: float | None, events: bool
+    experiment: Experiment, workers: Workers, halt: _Halt, warmup: float, every: float | None, events: bool
 ) -> Callable[[range], dict[str, Any]]:
     """A function that makes the task for some replications."""
-    halted = None if workers.travels else halt
-    shared = common(experiment, width=width, warmup=warmup, every=every, events=events, halted=halted)
+    shared = {
+        "subject": experiment.subject,
+        "settings": experiment.told(warmup=warmup, every=every, events=events),
+        "seed": experiment.seed,
+        "versions": versions(),
+        "halted": None if workers.travels else halt,
+    }
 
     def make(replications: range) -> dict[str, Any]:
         params = [experiment.params(k % experiment.n) for k in replications]  # pilots may be more than n
@@ -291,30 +316,30 @@ def _work(
 
 def _find_warmup(experiment: Experiment, workers: Workers, halt: _Halt) -> float:
     """One cut for all replications by MSER-5, over the mean of pilots."""
+    assert experiment.until is not None
     every = experiment.until / PILOT_INTERVALS
-    made: dict[int, Any] = {}
-    _, names = compile_model(experiment.model, experiment.fixed)
-    measures = Measures(names)
-    task = _tasks(experiment, workers, halt, len(measures.paths), 0.0, every, events=False)
-
-    def take(block: dict[str, Any]) -> None:
-        made.update(enumerate(block["courses"], block["first"]))
-        errors.update(block["errors"])
-
-    errors: dict[str, str] = {}
-    _work(workers, Dealer(0, PILOTS, min(PILOTS, _places(workers)), task), take, halt, lambda: None, lambda: False)
-    courses = [made[k] for k in sorted(made) if made[k] is not None]
-    if len(made) < PILOTS:  # stopped
+    blocks: list[dict[str, Any]] = []
+    task = _tasks(experiment, workers, halt, 0.0, every, events=False)
+    dealer = Dealer(0, PILOTS, min(PILOTS, _places(workers)), task)
+    _work(workers, dealer, blocks.append, halt, lambda: None, lambda: False)
+    blocks.sort(key=lambda block: block["first"])
+    errors = [error for block in blocks for error in block["errors"].values()]
+    made = sum(len(block["events"]) for block in blocks)
+    if made < PILOTS:  # stopped
         return 0.0
-    if len(courses) < 2:
-        raise SimulationError(f"no warm-up can be found: the pilot replications fail: {errors[min(errors, key=int)]}")
-    course = Course(np.array(courses), 0.0, measures.ratios)
-    cuts = {name: mser5(course.values(f"{name}.number.mean")) for name in names.processes}
-    if unsure := [name for name, cut in cuts.items() if not cut.reliable]:
+    course = None if made - len(errors) < 2 else _course(blocks)
+    if course is None:
+        raise SimulationError(f"no warm-up can be found: the pilot replications fail: {errors[0]}")
+    good = [k for k in range(made) if not np.isnan(course.increments[k]).all()]
+    series = experiment.subject.steady(course.ratios)
+    if not series:
+        raise ValueError("warmup: there is no level over time in which a warm-up could be found; give it as a time")
+    cuts = {path: mser5(course.values(path)[good]) for path in series}
+    if unsure := [path for path, cut in cuts.items() if not cut.reliable]:
         warnings.warn(
-            f"warmup: jobs of {unsure[0]!r} in the system still grow or fall in the second half of the run, so there "
-            "may be no steady state, or it comes later: run longer",
-            stacklevel=4,
+            f"warmup: {unsure[0]} still grows or falls in the second half of the run, so there may be no steady state, "
+            "or it comes later: run longer",
+            stacklevel=5,
         )
     return max(cut.delete for cut in cuts.values()) * every
 
@@ -326,14 +351,13 @@ def replicated(
     executor: Executor | Callable[[], Executor] | None,
 ) -> list[float]:
     """A metric in some replications; an error if one of them fails."""
-    _, names = compile_model(experiment.model, experiment.fixed)
-    paths = Measures(names).paths
-    if metric not in paths:
+    paths = experiment.subject.paths(experiment.fixed)
+    if paths is not None and metric not in paths:
         raise unknown(metric, paths)
     blocks: list[dict[str, Any]] = []
     assert isinstance(experiment.warmup, float)
     with Workers(executor or _threads) as workers, _Halt(None) as halt:
-        task = _tasks(experiment, workers, halt, len(paths), experiment.warmup, None, events=False)
+        task = _tasks(experiment, workers, halt, experiment.warmup, None, events=False)
         dealer = Dealer(replications.start, replications.stop, _places(workers), task)
         _work(workers, dealer, blocks.append, halt, lambda: None, lambda: False)
     if halt.interrupted:
@@ -341,35 +365,65 @@ def replicated(
     blocks.sort(key=lambda block: block["first"])
     for block in blocks:
         for replication, error in block["errors"].items():
-            raise SimulationError(f"{experiment.model.name}: replication {replication} failed: {error}")
-    column = paths.index(metric)
-    return [value for block in blocks for value in block["values"][:, column].tolist()]
+            raise SimulationError(f"{experiment.subject.name}: replication {replication} failed: {error}")
+    return [
+        float(values[block["paths"][form].index(metric)])
+        for block in blocks
+        for form, values in zip(block["form"], block["values"], strict=True)
+    ]
 
 
 def _collect(experiment: Experiment, collector: Collector, warmup: float, status: str, seconds: float) -> Runs:
-    blocks = collector.blocks
-    width = len(collector.paths)
-    course = None
-    courses = [increments for block in blocks for increments in block["courses"]]
-    made = [increments for increments in courses if increments is not None]
-    if made:
-        blank = np.full_like(made[0], np.nan)
-        _, names = compile_model(experiment.model, experiment.fixed)
-        whole = np.array([blank if increments is None else increments for increments in courses])
-        start = max(block["course_start"] for block in blocks)
-        course = Course(whole, start, Measures(names).ratios)
+    blocks, paths = collector.blocks, tuple(collector.paths)
+    columns = {path: at for at, path in enumerate(paths)}
+    rows = np.full((collector.count, len(paths)), np.nan)
+    for block in blocks:
+        places = [[columns[path] for path in form] for form in block["paths"]]
+        for replication, (form, values) in enumerate(zip(block["form"], block["values"], strict=True), block["first"]):
+            if form >= 0:
+                rows[replication, places[form]] = values
     return Runs(
         experiment,
-        paths=collector.paths,
-        rows=np.concatenate([np.empty((0, width)), *(block["values"] for block in blocks)]),
+        paths=paths,
+        rows=rows,
         events=np.concatenate([np.empty(0, np.int64), *(block["events"] for block in blocks)]),
         errors=dict(collector.errors),
         warmup=warmup,
-        course=course,
+        course=_course(blocks),
         status=status,
         reached=collector.reached if experiment.goals else None,
         seconds=seconds,
     )
+
+
+def _course(blocks: list[dict[str, Any]]) -> Course | None:
+    """What was kept over time, (replication, interval, column); NaN where a replication failed or lacks a series."""
+    forms = [{path: Ratio(*ratio) for path, ratio in form.items()} for block in blocks for form in block["ratios"]]
+    shape = next((one.shape for block in blocks for one in block["courses"] if one is not None), None)
+    if shape is None:
+        return None
+    start = max(block["course_start"] for block in blocks)
+    if all(form == forms[0] for form in forms):  # always, for models of verbs
+        blank = np.full(shape, np.nan)
+        whole = [blank if one is None else one for block in blocks for one in block["courses"]]
+        return Course(np.array(whole), start, forms[0])
+    kinds = {path: ratio.below for form in forms for path, ratio in form.items()}
+    ratios = {
+        path: Ratio(2 * at + 1, below if below is None or below == 0 else 2 * at + 2)
+        for at, (path, below) in enumerate(kinds.items())
+    }
+    rows = []
+    for block in blocks:
+        for form, one in zip(block["course_form"], block["courses"], strict=True):
+            row = np.full((shape[0], 2 * len(kinds) + 1), np.nan)
+            if one is not None:
+                row[:, 0] = one[:, 0]
+                for path, (above, below) in block["ratios"][form].items():
+                    row[:, ratios[path].above] = one[:, above]
+                    if below is not None:
+                        row[:, ratios[path].above + 1] = one[:, below]
+            rows.append(row)
+    return Course(np.array(rows), start, ratios)
 
 
 def _threads() -> ThreadPoolExecutor:
@@ -394,7 +448,7 @@ def _refuse_another(place: Checkpoint, manifest: dict[str, Any], experiment: Exp
     """An error that says how the experiment of a checkpoint differs, if it does."""
     here = experiment.manifest()
     kinds = {
-        "model": "another model",
+        "subject": "another model",
         "fixed": "other parameters",
         "drawn": "other parameters",
         "start": "another start",
@@ -438,16 +492,26 @@ class _Record:
             return
         new = self._collector.blocks[self._blocks :]
         if new:
-            joined: dict[str, Any] = {"first": self._count, "course_start": new[0]["course_start"], "seconds": 0.0}
-            for name in ("values", "events", "clocks"):
-                joined[name] = np.concatenate([block[name] for block in new])
-            for name in ("courses", "traces"):
-                joined[name] = [one for block in new for one in block[name]]
-            joined["errors"] = {k: text for block in new for k, text in block["errors"].items()}
-            self._checkpoint.append(self._count, joined)
-            self._count += len(joined["events"])
+            self._checkpoint.append(self._count, _joined(new))
+            self._count += sum(len(block["events"]) for block in new)
             self._blocks += len(new)
         self._last = time.monotonic()
+
+
+def _joined(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Successive blocks as one."""
+    whole: dict[str, Any] = {"first": blocks[0]["first"], "course_start": max(b["course_start"] for b in blocks)}
+    whole |= {"errors": {}, "paths": [], "ratios": [], "seconds": 0.0} | {name: [] for name in PLACES}
+    for block in blocks:
+        for kind, form in (("paths", "form"), ("ratios", "course_form")):
+            for each in block[kind]:
+                if each not in whole[kind]:
+                    whole[kind].append(each)
+            whole[form] += [-1 if at < 0 else whole[kind].index(block[kind][at]) for at in block[form]]
+        for name in set(PLACES) - {"form", "course_form"}:
+            whole[name] += list(block[name])
+        whole["errors"] |= block["errors"]
+    return whole | {name: np.array(whole[name]) for name in ("events", "clocks")}
 
 
 class _Halt:
@@ -506,4 +570,4 @@ class _Halt:
             signal.signal(signal.SIGINT, before)
 
 
-__all__ = ["replicate", "replicated", "resume"]
+__all__ = ["replicate", "replicate_subject", "replicated", "resume"]
