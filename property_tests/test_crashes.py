@@ -71,7 +71,7 @@ def shop() -> ls.Model:
 
 
 def test_killed_replications_leave_no_trace_on_the_queue() -> None:
-    asked: dict[str, Any] = {"n": 3_000, "until": 500.0, "seed": 3, "progress": False}
+    asked: dict[str, Any] = {"n": 800, "until": 500.0, "seed": 3, "progress": False}
     with livequeue.connect("embedded://") as queue:
         with queue.publisher("whole") as sink:
             whole = ls.replicate(shop(), sink=sink, **asked)
@@ -86,7 +86,7 @@ def test_killed_replications_leave_no_trace_on_the_queue() -> None:
 
             def kills(message: dict[str, Any]) -> None:
                 sink(message)
-                if message["part"] == "replications" and message["seq"] in (0, 20):
+                if message["part"] == "replications" and message["seq"] == 20:
                     killed.append(next(iter(pools[-1]._processes)))
                     os.kill(killed[-1], signal.SIGKILL)
 
@@ -95,7 +95,7 @@ def test_killed_replications_leave_no_trace_on_the_queue() -> None:
         assert len(pools) > 1
         assert runs.rows.tobytes() == whole.rows.tobytes()
         undisturbed = messages(queue, "whole")
-        assert len(undisturbed["replications"]) == 3_000
+        assert len(undisturbed["replications"]) == 800
         assert messages(queue, "killed") == undisturbed
         with queue.publisher("killed") as sink:  # a finished run, read again and sent again
             read = ls.resume(queue.store("killed"), sink=sink, progress=False)

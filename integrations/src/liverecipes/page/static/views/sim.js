@@ -20,12 +20,11 @@ export default function mount(root, page) {
     element("thead", {}, element("tr", {}, ...COLUMNS.map((title) => element("th", { scope: "col", textContent: title })))), body);
   const busy = element("section", {}, element("h2", { textContent: "Resources" }), element("div", { class: "table" }, table));
   const metrics = picker((names) => page.show(names), "metrics");
-  const plots = element("div", { class: "grid", "data-testid": "metrics" });
+  const plots = element("div", { class: "grid small", "data-testid": "metrics" });
   const none = element("p", { class: "detail", textContent: "No replication has ended so far." });
-  root.append(facts, failures,
+  root.append(facts, failures, busy,
     element("section", {}, element("div", { class: "tools" }, element("h2", { textContent: "Replications" }), metrics.root), metrics.panel,
-      element("p", { class: "detail", textContent: "Points: each replication. Line and band: the mean so far with its 95 % interval." }), none, plots),
-    busy);
+      element("p", { class: "detail", textContent: "Points: each replication. Line and band: the mean so far with its 95 % interval." }), none, plots));
 
   const curves = (name) => CURVES.map((curve) => series.get(`${name}\n${curve}`));
 
@@ -38,7 +37,7 @@ export default function mount(root, page) {
       plots.append(shown.root);
       const plot = new Plot(shown.room, {
         title: `${name} by replication`,
-        height: 170,
+        height: 140,
         sync: "sim",
         lines: [
           { label: "upper end", colour: "data", width: 0.8 },
@@ -77,7 +76,6 @@ export default function mount(root, page) {
     const rate = now - pace[0][0] > 0.5 ? (state.made - pace[0][1]) / (now - pace[0][0]) : 0;
     const running = state.status === "running";
     tiles(facts, [
-      ["model", state.model || "–"],
       ["replications", `${count(state.made)}${state.total ? ` of ${count(state.total)}` : ""}`],
       ["failed", count(state.failed), state.failed > 0],
       [running ? "time left" : "status", running ? (rate ? `≈ ${duration((state.total - state.made) / rate)}` : "–") : state.status, state.status === "failed"],
