@@ -111,7 +111,7 @@ def see_ink(tab: Any, selector: str) -> None:
 
 def publish(publisher: Any, values: range) -> None:
     for value in values:
-        publisher({"type": "sim.step/1", "part": "machine", "seq": value, "level": float(value)})
+        publisher({"type": "toy.step/1", "part": "machine", "seq": value, "level": float(value)})
     publisher.flush()
 
 
@@ -260,7 +260,7 @@ def test_a_chain_that_lags_and_its_divergences_are_seen(
 def test_an_update_is_on_the_screen_within_half_a_second(
     page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
 ) -> None:
-    with memory.publisher("sim") as publisher:
+    with memory.publisher("toy") as publisher:
         publish(publisher, range(5))
         opened = tab(page.url)
         assert drawn_values(opened, 5) == list(range(5))
@@ -288,7 +288,7 @@ def test_a_killed_server_comes_back_and_nothing_is_lost_or_doubled(queue_url: st
         port = free.getsockname()[1]
     with contextlib.ExitStack() as stack:
         queue = stack.enter_context(livequeue.connect(queue_url))
-        publisher = stack.enter_context(queue.publisher("sim"))
+        publisher = stack.enter_context(queue.publisher("toy"))
         publish(publisher, range(300))
         server = serve(queue_url, port)
         try:
@@ -328,7 +328,7 @@ def serving(*arguments: str, cwd: Path) -> Iterator[str]:
 
 
 def test_two_pages_and_a_late_one_show_the_same(page: Page, memory: livequeue.Queue, tab: Callable[..., Any]) -> None:
-    with memory.publisher("sim") as publisher:
+    with memory.publisher("toy") as publisher:
         publish(publisher, range(10))
         tabs = [tab(page.url), tab(page.url)]
         for each in tabs:
@@ -344,10 +344,10 @@ def test_a_second_run_appears_and_is_chosen_by_its_link(
     page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
 ) -> None:
     settings = Settings(nuts=False, prior=load("nile").prior)
-    with memory.publisher("sim") as publisher:
+    with memory.publisher("toy") as publisher:
         publish(publisher, range(3))
         opened = tab(page.url)
-        see(opened, "about", "sim · sim · running")
+        see(opened, "about", "toy · toy · running")
         with memory.publisher("nile") as other:
             run(load("nile"), settings, 1, other, other)
         opened.locator("[data-run=nile] a").click()
@@ -393,7 +393,7 @@ def test_the_variables_that_were_chosen_outlive_a_reload(
 ) -> None:
     fields = dict.fromkeys(("a", "b&c", "d[0, 1]", "é"), 1.0)
     with memory.publisher("many") as publisher:
-        publisher({"type": "sim.step/1", "part": "p", "seq": 0, **fields})
+        publisher({"type": "toy.step/1", "part": "p", "seq": 0, **fields})
         publisher.flush()
         opened = tab(page.url)
         playwright.expect(opened.get_by_test_id("number")).to_have_count(4)
@@ -449,24 +449,51 @@ def test_the_worked_example_of_a_view_is_seen(
         swing.wait()
 
 
+def test_a_simulation_from_its_first_replication_to_its_end(
+    page: Page, memory: livequeue.Queue, tab: Callable[..., Any], simulated: Callable[..., list[dict[str, Any]]]
+) -> None:
+    messages = simulated(300, failing=7)
+    with memory.publisher("shop-1") as publisher:
+        for message in messages[:100]:
+            publisher(message)
+        publisher.flush()
+        opened = tab(page.url)
+        see(opened, "about", "shop-1 · sim · running")
+        wait_until(opened, "() => document.querySelector('[data-testid=metric-plot]')?.columns?.[0].length > 0")
+        for message in messages[100:]:
+            publisher(message)
+    see(opened, "fact-status", "completed")
+    see(opened, "fact-replications", "300 of 300")
+    see(opened, "failures", "replication 7: Oops: no")
+    see(opened, "resources", "barber")
+    wait_until(opened, "() => document.querySelector('[data-testid=metric-plot]').columns[0].length === 300")
+    columns = opened.evaluate("document.querySelector('[data-testid=metric-plot]').columns")
+    high, low, value, mean = (np.array(column[10:], dtype=float) for column in columns[1:])
+    assert (low < mean).all()
+    assert (mean < high).all()
+    assert (high - low)[-1] < (high - low)[0] / 3
+    assert np.ptp(value) > (high - low)[-1]
+    see_ink(opened, "[data-testid=metric-plot] canvas")
+
+
 def test_a_view_whose_module_is_broken_is_told(
     tmp_path: Path, memory: livequeue.Queue, tab: Callable[..., Any]
 ) -> None:
     class Broken(Generic):
-        name = "sim"
-        script = tmp_path / "sim.js"
+        name = "toy"
+        script = tmp_path / "toy.js"
 
     Broken.script.write_text("export default function mount( {", encoding="utf-8")
-    with Page(memory, token=TOKEN, views=[Broken]) as page, memory.publisher("sim") as publisher:
+    with Page(memory, token=TOKEN, views=[Broken]) as page, memory.publisher("toy") as publisher:
         publish(publisher, range(3))
         opened = tab(page.url, allowed=("Unexpected token",))
-        see(opened, "told", "The view sim cannot be loaded")
+        see(opened, "told", "The view toy cannot be loaded")
 
 
 def test_hostile_words_are_words(page: Page, memory: livequeue.Queue, tab: Callable[..., Any]) -> None:
     hostile = "<img src=/static/icon.svg onerror=alert(1)><script>alert(2)</script>"
-    with memory.publisher("sim") as publisher:
-        start = {"type": "sim.start/1", "part": "run", "seq": 0, "label": hostile, hostile: 1.5}
+    with memory.publisher("toy") as publisher:
+        start = {"type": "toy.start/1", "part": "run", "seq": 0, "label": hostile, hostile: 1.5}
         publisher(start)
         publisher.flush()
         opened = tab(page.url)
@@ -487,7 +514,7 @@ def test_a_narrow_screen_and_both_themes(
     scheme: str, page: Page, memory: livequeue.Queue, tab: Callable[..., Any]
 ) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
-    with memory.publisher("sim") as publisher:
+    with memory.publisher("toy") as publisher:
         publish(publisher, range(50))
         opened = tab(page.url, width=375, color_scheme=scheme)
         drawn_values(opened, 50)

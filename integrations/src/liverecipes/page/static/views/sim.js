@@ -20,7 +20,7 @@ export default function mount(root, page) {
     element("thead", {}, element("tr", {}, ...COLUMNS.map((title) => element("th", { scope: "col", textContent: title })))), body);
   const busy = element("section", {}, element("h2", { textContent: "Resources" }), element("div", { class: "table" }, table));
   const metrics = picker((names) => page.show(names), "metrics");
-  const plots = element("div", { class: "grid small", "data-testid": "metrics" });
+  const plots = element("div", { class: "grid", "data-testid": "metrics" });
   const none = element("p", { class: "detail", textContent: "No replication has ended so far." });
   root.append(facts, failures, busy,
     element("section", {}, element("div", { class: "tools" }, element("h2", { textContent: "Replications" }), metrics.root), metrics.panel,
@@ -37,7 +37,7 @@ export default function mount(root, page) {
       plots.append(shown.root);
       const plot = new Plot(shown.room, {
         title: `${name} by replication`,
-        height: 140,
+        height: 130,
         sync: "sim",
         lines: [
           { label: "upper end", colour: "data", width: 0.8 },
