@@ -9,6 +9,8 @@
 True
 """
 
+from livesim import analysis
+from livesim.analysis.intervals import Interval
 from livesim.distributions import (
     bernoulli,
     beta,
@@ -94,9 +96,9 @@ from livesim.runtime.snapshot import Snapshot
 __version__ = "0.1.0"
 
 __all__ = [
-    "Best", "CheckpointError", "Comparison", "DeadlockError", "InProcess", "Model", "Result", "Runs",
-    "SimulationError", "Snapshot", "age", "arrive", "assign", "attribute", "balk", "batch", "bernoulli", "beta",
-    "binomial", "busy", "capacity", "combine", "compare", "constant", "decide", "depart", "discrete",
+    "Best", "CheckpointError", "Comparison", "DeadlockError", "InProcess", "Interval", "Model", "Result", "Runs",
+    "SimulationError", "Snapshot", "age", "analysis", "arrive", "assign", "attribute", "balk", "batch", "bernoulli",
+    "beta", "binomial", "busy", "capacity", "combine", "compare", "constant", "decide", "depart", "discrete",
     "discrete_uniform", "empirical", "erlang", "exp", "exponential", "failures", "floor", "free", "from_scipy",
     "gamma", "geometric", "get", "hold", "hyperexponential", "in_process", "jump", "label", "level", "log",
     "lognormal", "loop", "maximum", "minimum", "negative_binomial", "normal", "now", "observed", "param", "pareto",
