@@ -60,6 +60,8 @@ class Event(TypedDict):
     step: int
     """Its number in the process, from 1."""
     detail: str
+    length: float | None
+    """Of a hold: how long it takes."""
 
 
 class Progress(TypedDict):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from livesim.analysis.intervals import student_quantile
-from livesim.compiler.program import Names
+from livesim.compiler.program import Action, Names
 from livesim.engine.reference import Trace as Columns
 from livesim.measures import unknown
 from livesim.messages import Sink
@@ -194,6 +194,7 @@ def _cut(block: dict[str, Any], count: int) -> dict[str, Any]:
 
 
 def _events(replication: int, trace: Trace) -> Iterator[dict[str, Any]]:
+    lengths = np.where(trace.rows.what[:, 0] == int(Action.HOLD), trace.rows.detail, np.nan).tolist()
     for seq, (time, action, process, job, step, detail) in enumerate(trace):
         yield {
             "type": "sim.event/1",
@@ -206,4 +207,5 @@ def _events(replication: int, trace: Trace) -> Iterator[dict[str, Any]]:
             "job": job,
             "step": step,
             "detail": detail,
+            "length": lengths[seq] if action == "hold" else None,
         }
