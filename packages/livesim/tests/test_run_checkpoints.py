@@ -12,7 +12,7 @@ from typing import Any
 import livesim as ls
 import numpy as np
 import pytest
-from livesim.runtime import replicate as replicate_module
+from livesim.runtime import record as record_module
 from livesim.runtime.checkpoint import CheckpointError, Folder, decode, encode
 from livesim_models import barbershop, factory
 from livesim_runs import SERVICES, Ear, same
@@ -23,7 +23,7 @@ RUN: dict[str, Any] = {"n": 60, "until": 1_500.0, "seed": 5, "progress": False}
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write at every occasion."""
-    monkeypatch.setattr(replicate_module, "_RECORD_SECONDS", 0.0)
+    monkeypatch.setattr(record_module, "_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,9 @@ def test_failures_are_kept() -> None:
 SCRIPT = """
 import sys
 import livesim as ls
-from livesim.runtime import replicate
+from livesim.runtime import record
 from livesim_models import barbershop
-replicate._RECORD_SECONDS = 0.0
+record._SECONDS = 0.0
 ls.replicate(barbershop(), 100_000, until=1_500.0, seed=5, checkpoint=sys.argv[1], progress=False)
 """
 
@@ -151,7 +151,7 @@ def test_another_experiment_is_refused_and_says_why(tmp_path: Path) -> None:
 
 
 def test_who_was_taken_over_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicate_module, "_RECORD_SECONDS", 0.0)
+    monkeypatch.setattr(record_module, "_SECONDS", 0.0)
     store: dict[str, bytes] = {}
 
     def stolen(message: dict[str, Any]) -> None:

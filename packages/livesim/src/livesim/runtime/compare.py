@@ -17,8 +17,9 @@ from livesim.analysis.intervals import Interval
 from livesim.analysis.selection import kim_nelson
 from livesim.model.builder import Model
 from livesim.runs import Runs
+from livesim.runtime.conduct import replicated
 from livesim.runtime.experiment import Experiment, Params
-from livesim.runtime.replicate import replicate, replicated
+from livesim.runtime.replicate import replicate
 from livesim.runtime.subject import Verbs
 
 _ROUND = 20
