@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing.forkserver import ensure_running
@@ -11,6 +12,8 @@ from typing import Any
 
 import livesim as ls
 import pytest
+from livesim.compiler.table import compile_model
+from livesim.engine.compiled import Compiled
 from livesim.runtime import block as block_module
 from livesim.runtime import collector as collector_module
 from livesim.runtime.tasks import WorkersDied
@@ -30,8 +33,19 @@ def forkserver() -> Any:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as made:
+    with ProcessPoolExecutor(2, mp_context=forkserver()) as made:
         yield made
+
+
+def test_the_kernel_lets_other_threads_run() -> None:
+    """Its clock is seen to move, from another thread, while it runs: it holds no lock of Python's."""
+    simulation = Compiled(compile_model(barbershop())[0], 1)
+    until, seen = 2e7, set()
+    thread = threading.Thread(target=simulation.advance, args=(until,))
+    thread.start()
+    while thread.is_alive():
+        seen.add(float(simulation.arrays.world[0]["now"]))
+    assert len({now for now in seen if 0.0 < now < 0.999 * until}) > 2
 
 
 def test_processes_give_the_same_bits_and_messages(pool: ProcessPoolExecutor) -> None:
