@@ -45,7 +45,7 @@ class Code:
 
     def check(self, settings: Settings, start: Snapshot | None) -> None:
         """Refuse what only models of verbs can do."""
-        for what, wanted in (("drain", False), ("events", False), ("engine", "compiled")):
+        for what, wanted in (("drain", False), ("events", False), ("engine", "compiled"), ("quantiles", ())):
             if getattr(settings, what) != wanted:
                 raise ValueError(
                     f"replicate: {what}={getattr(settings, what)!r} is for models of verbs; {self.name} is code"
@@ -65,7 +65,7 @@ class Code:
             text = ""
         return {"kind": "code", "name": self.name, "text": text}
 
-    def paths(self, fixed: Mapping[str, Any]) -> None:
+    def paths(self, fixed: Mapping[str, Any], quantiles: tuple[float, ...]) -> None:
         """Not known before a replication has run."""
 
     def steady(self, ratios: Mapping[str, Ratio]) -> list[str]:

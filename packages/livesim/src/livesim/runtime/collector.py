@@ -54,7 +54,9 @@ class Collector:
         """names: what the rows of traces are called, where there are any."""
         self.experiment = experiment
         self._names = names
-        self.paths: dict[str, None] = dict.fromkeys(experiment.subject.paths(experiment.fixed) or ())
+        self.paths: dict[str, None] = dict.fromkeys(
+            experiment.subject.paths(experiment.fixed, experiment.quantiles) or ()
+        )
         """The metrics seen so far, in order."""
         if self.paths:
             self._check_goals(self.paths)

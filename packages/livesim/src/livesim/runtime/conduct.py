@@ -227,7 +227,7 @@ def replicated(
     executor: Executor | Callable[[], Executor] | None,
 ) -> list[float]:
     """A metric in some replications; an error if one of them fails."""
-    paths = experiment.subject.paths(experiment.fixed)
+    paths = experiment.subject.paths(experiment.fixed, ())
     if paths is not None and metric not in paths:
         raise unknown(metric, paths)
     blocks: list[dict[str, Any]] = []

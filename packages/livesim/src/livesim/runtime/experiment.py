@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from livesim.job_times import check_quantiles
 from livesim.runtime.checkpoint import encode
 from livesim.runtime.run import check_index
 from livesim.runtime.snapshot import Snapshot
@@ -56,6 +57,7 @@ class Experiment:
     events: bool
     start: Snapshot | None
     engine: str
+    quantiles: tuple[float, ...] = ()
 
     @classmethod
     def of(
@@ -76,14 +78,16 @@ class Experiment:
         events: bool,
         start: Snapshot | None,
         engine: str,
+        quantiles: Sequence[float] = (),
     ) -> Experiment:
         """What `replicate` was told, checked."""
         warmup = 0.0 if warmup is None else warmup
         if isinstance(warmup, str) and warmup not in WARMUPS:
             raise ValueError(f"replicate: warmup must be a time, None or 'mser5', got {warmup!r}")
         found = isinstance(warmup, str)
+        wanted = check_quantiles("replicate", quantiles, start)
         state = None if start is None else {**start.state, "since": start.warmup} if isinstance(start, Snapshot) else {}
-        settings = Settings(until, 0.0 if found else warmup, drain, every, engine, events, state)  # type: ignore[arg-type]
+        settings = Settings(until, 0.0 if found else warmup, drain, every, engine, events, state, wanted)  # type: ignore[arg-type]
         subject.check(settings, start)
         if found and until is None:
             raise ValueError("replicate: to look for a warm-up, until= must say how long replications are")
@@ -114,6 +118,7 @@ class Experiment:
             events=events,
             start=start,
             engine=engine,
+            quantiles=wanted,
         )
 
     def params(self, replication: int) -> dict[str, Any]:
@@ -133,12 +138,13 @@ class Experiment:
             "least": self.least,
             "events": self.events,
             "engine": self.engine,
+            "quantiles": list(self.quantiles),
         }
 
     def told(self, *, warmup: float, every: float | None, events: bool) -> Settings:
         """What each replication is told."""
         start = None if self.start is None else {**self.start.state, "since": self.start.warmup}
-        return Settings(self.until, warmup, self.drain, every, self.engine, events, start)
+        return Settings(self.until, warmup, self.drain, every, self.engine, events, start, self.quantiles)
 
     def manifest(self) -> dict[str, Any]:
         """All of it as plain data, for `Experiment.from_manifest`."""
@@ -158,7 +164,7 @@ class Experiment:
         """What was asked for when the manifest was written."""
         given = dict(manifest["settings"])
         goals = tuple(Goal(**goal) for goal in given.pop("goals"))
-        start = manifest["start"]
+        start, quantiles = manifest["start"], tuple(given.pop("quantiles"))
         return cls(
             from_plain(manifest["subject"]),
             seed=int(manifest["seed"]),
@@ -166,6 +172,7 @@ class Experiment:
             drawn=manifest["drawn"],
             goals=goals,
             start=None if start is None else Snapshot.from_bytes(start.tobytes()),
+            quantiles=quantiles,
             **given,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -28,6 +28,7 @@ def replicate(
     params: Params | None = None,
     drain: bool = False,
     every: float | None = None,
+    quantiles: Sequence[float] = (),
     start: Snapshot | None = None,
     relative: Mapping[str, float] | None = None,
     absolute: Mapping[str, float] | None = None,
@@ -60,6 +61,9 @@ def replicate(
         a posterior), or a function of the replication's index that gives a mapping.
     every
         Keep the numbers over time, in intervals of this length: `runs.series(path)`.
+    quantiles
+        Such as (0.5, 0.95): exact ones of jobs' waits and times in the system in each replication, by paths that end in
+        "p50", "p95"; each takes the memory of a trace while it lasts.
     relative, absolute
         Metrics and half-widths of their intervals at `confidence`, in parts of the mean or as they are: stop as soon as
         all are reached, `least` replications at least, n at most.
@@ -87,7 +91,8 @@ def replicate(
     return replicate_subject(
         Verbs(model.to_json()), n=n, until=until, warmup=warmup, drain=drain, every=every, seed=seed, params=params,
         relative=relative, absolute=absolute, confidence=confidence, least=least, events=events, start=start,
-        engine=engine, sink=sink, stop=stop, executor=executor, checkpoint=checkpoint, progress=progress,
+        engine=engine, quantiles=quantiles, sink=sink, stop=stop, executor=executor, checkpoint=checkpoint,
+        progress=progress,
     )  # fmt: skip
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from livesim.compiler.table import compile_model, parameters
+from livesim.job_times import check_quantiles, quantile_paths
 from livesim.measures import Measures
 from livesim.model.builder import Model
 from livesim.result import Result, Trace
@@ -29,6 +30,7 @@ def run(
     warmup: float = 0.0,
     drain: bool = False,
     every: float | None = None,
+    quantiles: Sequence[float] = (),
     trace: bool = False,
     start: Snapshot | None = None,
     replication: int | None = None,
@@ -41,6 +43,8 @@ def run(
     params: values for the model's parameters. warmup: statistics count from this time on.
     drain: let nobody arrive after `until`, and go on until everybody has left.
     every: keep the numbers over time, in intervals of this length from the warm-up's end: `result.series(path)`.
+    quantiles: such as (0.5, 0.95): of jobs' waits and times in the system, exact, as `result.value("NAME.wait.p95")`.
+        They need every job's times, and so the memory of a trace while the run lasts; not from a snapshot.
     trace: keep what happened, as `result.trace`.
     start: go on from the snapshot of an earlier run of the model. Seed, replication, parameters and warm-up are the
         snapshot's, and the result is that of one longer run to the bit, unless others are given: another seed gives
@@ -61,7 +65,9 @@ def run(
     seed = secrets.randbits(63) if seed is None else int(seed)
     replication = 0 if replication is None else int(replication)
     measures = Measures(names)
-    plan = Plan(program, names, measures, float(until), float(warmup), drain, every, engine)
+    wanted = check_quantiles("run", quantiles, start)
+    plan = Plan(program, names, measures, float(until), float(warmup), drain, every, engine, wanted)
+    paths = (*measures.paths, *quantile_paths(names, wanted))
     state, since = (None, 0.0) if start is None else (start.state, start.warmup)
     made = simulate(plan, seed, replication, start=state, since=since, tracing=trace)
 
@@ -73,7 +79,7 @@ def run(
 
     return Result(
         names,
-        dict(zip(measures.paths, made.values.tolist(), strict=True)),
+        dict(zip(paths, made.values.tolist(), strict=True)),
         start=made.since,
         until=made.outcome.clock,
         events=made.outcome.events,

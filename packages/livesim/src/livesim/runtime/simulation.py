@@ -10,6 +10,7 @@ import numpy as np
 
 from livesim.compiler.program import Fault, Names, Program, Status
 from livesim.engine.reference import Outcome, Reference
+from livesim.job_times import quantile_row
 from livesim.measures import Measures, totals
 from livesim.runtime.errors import DeadlockError, SimulationError, Stuck
 
@@ -43,13 +44,14 @@ class Plan(NamedTuple):
     drain: bool = False
     every: float | None = None
     engine: str = "compiled"
+    quantiles: tuple[float, ...] = ()
 
 
 class Replication(NamedTuple):
     """What one replication came to."""
 
     values: np.ndarray
-    """float64 (path,): the numbers of `Measures.paths`."""
+    """float64 (path,): the numbers of `Measures.paths`, and the quantiles that were asked for."""
     outcome: Outcome
     since: float
     """The time from which statistics count."""
@@ -79,7 +81,8 @@ def simulate(
     Raises SimulationError, DeadlockError; Halted as soon as `halted()` is true.
     """
     program, names = plan.program, plan.names
-    simulation = make_engine(plan.engine)(program, seed, replication, tracing=tracing)
+    simulation = make_engine(plan.engine)(program, seed, replication, tracing=tracing or bool(plan.quantiles))
+    first = 0
     before, stayed = np.zeros((len(names.processes), 6), np.int64), np.zeros(len(names.processes))
     if start is not None:
         before, stayed = start["before"], start["stayed"]
@@ -88,6 +91,7 @@ def simulate(
         _advance(simulation, plan.warmup, math.inf, names, halted)
         simulation.move_clock(plan.warmup)
         simulation.start_anew()
+        first = len(simulation.trace().time) if plan.quantiles else 0
         before, stayed, since = simulation.outcome().counts, simulation.staying(0.0), plan.warmup
     increments, course_start = None, since
     if plan.every is not None:
@@ -100,6 +104,9 @@ def simulate(
     outcome: Outcome = simulation.outcome()
     _check_littles_law(simulation, outcome, stayed, names)
     values = plan.measures.row(outcome, since, before)
+    if plan.quantiles:
+        found = quantile_row(names, simulation.trace(), first, plan.quantiles)
+        values = np.concatenate([values, found])
     return Replication(values, outcome, since, increments, course_start, before, stayed, simulation)
 
 

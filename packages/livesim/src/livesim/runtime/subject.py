@@ -11,6 +11,7 @@ import numpy as np
 
 from livesim.compiler.program import Names, Program
 from livesim.compiler.table import compile_model, parameters
+from livesim.job_times import quantile_paths
 from livesim.measures import Measures, Ratio
 from livesim.model.builder import Model
 from livesim.runtime.checkpoint import CheckpointError
@@ -30,6 +31,8 @@ class Settings(NamedTuple):
     events: bool
     start: Mapping[str, Any] | None
     """The state to go on from (`Snapshot.state`), and from when its statistics count, as "since"."""
+    quantiles: tuple[float, ...] = ()
+    """Of jobs' waits and times in the system."""
 
 
 class Made(NamedTuple):
@@ -64,7 +67,7 @@ class Subject(Protocol):
     def plain(self) -> dict[str, Any]:
         """Plain data that tells it from others, with its `kind`; see `from_plain`."""
 
-    def paths(self, fixed: Mapping[str, Any]) -> tuple[str, ...] | None:
+    def paths(self, fixed: Mapping[str, Any], quantiles: tuple[float, ...]) -> tuple[str, ...] | None:
         """The metrics of every replication; None where only a replication can tell."""
 
     def steady(self, ratios: Mapping[str, Ratio]) -> list[str]:
@@ -113,8 +116,9 @@ class Verbs:
         """What the rows of traces are called."""
         return _compiled(self.text, tuple(fixed.items()))[1]
 
-    def paths(self, fixed: Mapping[str, Any]) -> tuple[str, ...]:
-        return _compiled(self.text, tuple(fixed.items()))[2].paths
+    def paths(self, fixed: Mapping[str, Any], quantiles: tuple[float, ...]) -> tuple[str, ...]:
+        _, names, measures = _compiled(self.text, tuple(fixed.items()))
+        return measures.paths + quantile_paths(names, quantiles)
 
     def steady(self, ratios: Mapping[str, Ratio]) -> list[str]:
         return [f"{process}.number.mean" for process in self.model.processes]
@@ -130,8 +134,9 @@ class Verbs:
         program, names, measures = _compiled(self.text, tuple(params.items()))
         assert settings.until is not None
         plan = Plan(
-            program, names, measures, settings.until, settings.warmup, settings.drain, settings.every, settings.engine
-        )
+            program, names, measures, settings.until, settings.warmup, settings.drain, settings.every, settings.engine,
+            settings.quantiles,
+        )  # fmt: skip
         start = settings.start
         made = simulate(
             plan, seed, replication, start=start, since=0.0 if start is None else float(start["since"]),
@@ -140,8 +145,8 @@ class Verbs:
         trace = list(made.simulation.trace()) if settings.events else None
         outcome = made.outcome
         return Made(
-            made.values, measures.paths, outcome.events, outcome.clock, made.increments, measures.ratios,
-            made.course_start, trace,
+            made.values, self.paths(params, settings.quantiles), outcome.events, outcome.clock, made.increments,
+            measures.ratios, made.course_start, trace,
         )  # fmt: skip
 
 
