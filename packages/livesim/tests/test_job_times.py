@@ -35,7 +35,7 @@ def test_the_times_are_those_of_the_tallies(build: Callable[[], ls.Model], warmu
 
 
 def test_quantiles_of_m_m_1() -> None:
-    """Times in the system are exponential, of mean 1 / (mu - lambda): at 4 sigma of 40 replications; 10 % more is seen."""
+    """Times in the system are exponential, of mean 1 / (mu - lambda): 4 sigma of 40 replications; 10 % more is seen."""
     runs = ls.replicate(
         barbershop(service=9.0), 40, until=60_000.0, warmup=1_000.0, seed=2, quantiles=(0.5, 0.95), progress=False
     )
