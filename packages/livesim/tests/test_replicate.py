@@ -1,6 +1,8 @@
 """Replications: each is `run` to the bit, those that fail are marked, and precision, warm-up and courses are right."""
 
+import io
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from livesim.analysis import mser5, overlapping_batch_means, replicate_until, student_quantile
 from livesim.engine.compiled import Compiled
-from livesim.runtime import simulation
+from livesim.runtime import progress, simulation
 from livesim_models import EVERY, barbershop, factory
 from livesim_runs import SERVICES, Ear, same
 
@@ -314,3 +316,35 @@ def test_an_interval_by_hand() -> None:
 def test_nothing_is_shown_where_nobody_watches(capfd: pytest.CaptureFixture[str]) -> None:
     ls.replicate(barbershop(), 3, **RUN | {"progress": True})
     assert capfd.readouterr() == ("", "")
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.filterwarnings("ignore:1 of 6 replications failed")
+def test_a_bar_where_somebody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    params = {"service": SERVICES}
+    ls.replicate(barbershop(), 6, params=params, relative={"barber.utilization": 0.01}, **RUN | {"progress": True})
+    last = screen.getvalue().replace("\n", "\r").split("\r")[-2]
+    assert "6/6" in last
+    assert "1 failed, barber.utilization 0." in last
+    screen.truncate(0)
+    ls.replicate(barbershop(), 6, params=params, **RUN)
+    assert not screen.getvalue().strip("\0")
+
+
+def test_progress_is_told_as_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_MESSAGE_SECONDS", 0.0)
+    ear = Ear()
+    ls.replicate(barbershop(), 30, sink=ear, **RUN)
+    told = [message for message in ear.messages if message["part"] == "progress"]
+    assert [message["seq"] for message in told] == list(range(len(told)))
+    made = [message["made"] for message in told]
+    assert made == sorted(made)
+    assert made[-1] == 30
+    assert {message["total"] for message in told} == {30}
+    assert all(message["events"] >= 100 * message["made"] for message in told)
