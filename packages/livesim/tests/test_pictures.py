@@ -1,6 +1,8 @@
 """Results as tables of pandas and as pictures: what they show, where these libraries are there and where not."""
 
 import builtins
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,3 +100,11 @@ def test_without_the_library_the_extra_is_named(
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(ImportError, match=rf"pip install 'livesim\[{extra}\]'"):
         runs.to_pandas() if extra == "pandas" else runs.plot()
+
+
+def test_importing_livesim_imports_none_of_the_heavy_ones() -> None:
+    """A model is built, checked and saved at once: what compiles, draws or makes tables comes when it is needed."""
+    heavy = ("numba", "scipy", "pandas", "matplotlib", "tqdm", "simpy", "distributed")
+    found = f"import sys, livesim; print([name for name in {heavy} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", found], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"

@@ -204,6 +204,16 @@ def test_a_replication_on_its_way_is_given_up() -> None:
         )  # type: ignore[arg-type,func-returns-value]
 
 
+def test_stopped_before_a_warmup_is_found_nothing_is_said_or_kept() -> None:
+    ear, store = Ear(), dict[str, bytes]()
+    asked: dict[str, Any] = {"until": 1e11, "seed": 1, "warmup": "mser5", "sink": ear, "progress": False}
+    runs = ls.replicate(barbershop(), 2, stop=after(1), checkpoint=store, **asked)
+    assert (runs.status, len(runs), ear.messages, store) == ("stopped", 0, [], {})
+    with pytest.raises(KeyboardInterrupt):
+        ls.replicate(barbershop(), 2, stop=lambda: signal.raise_signal(signal.SIGINT), **asked)  # type: ignore[arg-type,func-returns-value]
+    assert ear.messages == []
+
+
 def values() -> Iterator[Any]:
     yield from (None, True, 3, -0.5, "text", [1, [2.0, None]], {"a": {"b": []}, "$array": 1})
     yield {"rows": np.arange(6.0).reshape(2, 3), "bytes": np.frombuffer(b"abc", np.uint8), "none": [None, np.zeros(0)]}

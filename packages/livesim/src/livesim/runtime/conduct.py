@@ -59,11 +59,16 @@ def conduct(
         if manifest is not None:
             warmup = float(manifest["warmup"])
         elif isinstance(experiment.warmup, str):
-            warmup = _find_warmup(experiment, workers, halt)
+            found = _find_warmup(experiment, workers, halt)
+            if found is None and halt.interrupted:
+                raise KeyboardInterrupt
+            if found is None:
+                return gather(experiment, collector, 0.0, "stopped", time.perf_counter() - began)
+            warmup = found
         else:
             warmup = experiment.warmup
         record = None
-        if place is not None and not halt():
+        if place is not None:
             kept = place.blocks() if manifest is not None else []
             record = Record(place, collector, kept)
             if manifest is None:
@@ -190,8 +195,8 @@ def _work(
     workers.run(make_block, first, names=names, then=then, stop=no_more, watch=watch)
 
 
-def _find_warmup(experiment: Experiment, workers: Workers, halt: Halt) -> float:
-    """One cut for all replications by MSER-5, over the mean of pilots."""
+def _find_warmup(experiment: Experiment, workers: Workers, halt: Halt) -> float | None:
+    """One cut for all replications by MSER-5, over the mean of pilots; None where they were stopped."""
     assert experiment.until is not None
     every = experiment.until / PILOT_INTERVALS
     blocks: list[dict[str, Any]] = []
@@ -201,8 +206,8 @@ def _find_warmup(experiment: Experiment, workers: Workers, halt: Halt) -> float:
     blocks.sort(key=lambda block: block["first"])
     errors = [error for block in blocks for error in block["errors"].values()]
     made = sum(len(block["events"]) for block in blocks)
-    if made < PILOTS:  # stopped
-        return 0.0
+    if made < PILOTS:
+        return None
     course = None if made - len(errors) < 2 else course_of(blocks)
     if course is None:
         raise SimulationError(f"no warm-up can be found: the pilot replications fail: {errors[0]}")
