@@ -94,8 +94,7 @@ class Collector:
             for place in range(len(block["events"])):
                 form = block["form"][place]
                 paths = block["paths"][form] if form >= 0 else ()
-                if len(self.paths) != len(paths) or self.paths.keys() != dict.fromkeys(paths).keys():
-                    self.paths |= dict.fromkeys(paths)
+                self.paths |= dict.fromkeys(paths)
                 values = block["values"][place] if form >= 0 else np.empty(0)
                 self._tell(block, place, paths, values)
                 self.count += 1

@@ -86,9 +86,8 @@ class Experiment:
             raise ValueError(f"replicate: warmup must be a time, None or 'mser5', got {warmup!r}")
         found = isinstance(warmup, str)
         wanted = check_quantiles("replicate", quantiles, start)
-        state = None if start is None else {**start.state, "since": start.warmup} if isinstance(start, Snapshot) else {}
-        settings = Settings(until, 0.0 if found else warmup, drain, every, engine, events, state, wanted)  # type: ignore[arg-type]
-        subject.check(settings, start)
+        at = 0.0 if isinstance(warmup, str) else warmup
+        subject.check(Settings(until, at, drain, every, engine, events, None, wanted), start)
         if found and until is None:
             raise ValueError("replicate: to look for a warm-up, until= must say how long replications are")
         if found and start is not None:
