@@ -11,6 +11,7 @@ import livesim as ls
 import numpy as np
 import pytest
 from livenuts import dist
+from liverecipes.page.views import Sim
 from scipy import stats
 
 ARRIVAL, SERVICE = 10.0, 6.0
@@ -79,3 +80,21 @@ def test_a_queue_under_what_is_known_of_its_rates(posterior: dict[str, np.ndarra
     number = np.mean(load / (1 - load))
     found = runs.values("customer.number.mean")
     assert abs(found.mean() - number) < 4 * (found - load / (1 - load)).std(ddof=1) / np.sqrt(len(found))
+
+
+def test_the_page_says_what_the_result_says() -> None:
+    """The live page's view, fed by the engine's own messages: its means and intervals are those of `runs.interval`."""
+    view = Sim("shop-1")
+    runs = ls.replicate(shop(), 60, until=500.0, seed=3, sink=view.take, events=True, progress=False)
+    metrics = ["customer.wait.mean", "barber.queue.mean"]
+    state = view.full(metrics)
+    assert (state["model"], state["status"], state["made"], state["total"]) == ("shop", "completed", 60, 60)
+    assert state["events"] == runs.events.sum()
+    told = {each["name"]: each for each in state["summary"]}
+    told["barber.utilization"] = state["resources"][0]["utilization"]
+    for metric in [*metrics, "barber.utilization"]:
+        interval = runs.interval(metric)
+        assert told[metric]["mean"] == pytest.approx(interval.estimate)
+        assert (told[metric]["low"], told[metric]["high"]) == pytest.approx((interval.low, interval.high))
+    values = next(each for each in state["series"] if (each["name"], each["chain"]) == (metrics[0], "value"))
+    assert values["tail"] == runs.values(metrics[0]).tolist()

@@ -3,6 +3,7 @@
 import io
 import math
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -348,3 +349,52 @@ def test_progress_is_told_as_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None
     assert made[-1] == 30
     assert {message["total"] for message in told} == {30}
     assert all(message["events"] >= 100 * message["made"] for message in told)
+
+
+class Flushed(Ear):
+    """A sink that has to be flushed, and may fail in that."""
+
+    def __init__(self, fails: bool) -> None:
+        super().__init__()
+        self.fails = fails
+        self.flushed: list[str] = []
+
+    def flush(self) -> None:
+        self.flushed.append(self.messages[-1]["type"])
+        if self.fails:
+            raise OSError("the disk is full")
+
+
+def test_a_sink_is_flushed_before_and_after_the_end() -> None:
+    sink, threads = Flushed(fails=False), set[int]()
+
+    def called(message: dict[str, Any]) -> None:
+        threads.add(threading.get_ident())
+        sink(message)
+
+    called.flush = sink.flush  # type: ignore[attr-defined]
+    ls.replicate(barbershop(), 20, sink=called, events=True, **RUN)
+    assert sink.flushed[-1] == "sim.end/1"
+    assert sink.flushed[0] in ("sim.replication/1", "sim.progress/1")
+    assert threads == {threading.get_ident()}
+    parts = [message["part"] for message in sink.messages if message["part"] != "progress"]
+    for k in range(20):  # what happened in a replication, and then what it came to
+        ends = len(parts) - 1 - parts[::-1].index(f"events-{k}")
+        assert parts[ends + 1] == "replications"
+    with pytest.raises(OSError, match="the disk is full") as caught:
+        ls.replicate(barbershop(), 3, sink=Flushed(fails=True), **RUN)
+    assert len(caught.value.runs) == 3  # type: ignore[attr-defined]
+
+
+def test_events_are_the_trace() -> None:
+    ear = Ear()
+    ls.replicate(barbershop(), 2, sink=ear, events=True, **RUN)
+    trace = ls.run(barbershop(), 2_000.0, seed=5, replication=1, trace=True).trace
+    assert trace is not None
+    sent = [message for message in ear.messages if message["part"] == "events-1"]
+    fields = ("time", "action", "process", "job", "step", "detail")
+    assert [tuple(message[field] for field in fields) for message in sent] == list(trace)
+    assert [message["seq"] for message in sent] == list(range(len(trace)))
+    lengths = trace.rows.detail[trace.rows.what[:, 0] == 3]
+    assert [message["length"] for message in sent if message["action"] == "hold"] == lengths.tolist()
+    assert all(message["length"] is None for message in sent if message["action"] != "hold")
