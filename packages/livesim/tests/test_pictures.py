@@ -65,6 +65,12 @@ def test_pictures_show_what_they_say(runs: ls.Runs) -> None:
     assert sum(bar.get_height() for bar in histogram.axes[0].patches if bar.get_height() >= 1) >= 8
     assert str(runs.interval("patient.sojourn.mean")) in histogram.axes[0].get_xlabel()
     assert len(runs.plot().axes) == 6
+    cut = runs.plot_warmup("patient.number.mean").axes[0]
+    mean, welch, mser5 = (line.get_ydata() for line in cut.lines)
+    np.testing.assert_array_equal(mean, runs.series("patient.number.mean").mean(axis=0))
+    np.testing.assert_array_equal(welch, runs.welch("patient.number.mean", 1))
+    assert set(cut.lines[2].get_xdata()) == {runs.mser5("patient.number.mean")[0]}
+    assert len(mser5) == 2
     result = ls.run(barbershop(), 600.0, seed=1, every=20.0)
     assert titles(result.plot()) == ["barber.utilization", "barber.queue.mean"]
     assert titles(result.plot("customer.completed")) == ["customer.completed"]

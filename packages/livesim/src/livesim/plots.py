@@ -78,6 +78,18 @@ def utilization(resources: Mapping[str, Interval]) -> Any:
     return figure
 
 
+def warmup(path: str, times: np.ndarray, mean: np.ndarray, curve: np.ndarray, cut: float) -> Any:
+    """A series' mean over replications, its smoothed curve, and the cut; `times` are the ends of the intervals."""
+    figure, (axes,) = _panels([path], columns=1, height=3.0)
+    axes.plot(times, mean, color=SOFT, linewidth=1, label="mean over replications")
+    axes.plot(times[: len(curve)], curve, color=COLOUR, linewidth=1.8, label="Welch's curve")
+    axes.axvline(cut, color="0.2", linewidth=1, linestyle="--", label=f"MSER-5: {cut:g}")
+    axes.set_title(path, loc="left", fontsize="medium")
+    axes.set_xlabel("time")
+    axes.legend(fontsize="small", frameon=False)
+    return figure
+
+
 def comparison(metric: str, names: Sequence[str], values: Sequence[np.ndarray], difference: Interval) -> Any:
     """The pairs of two systems under common random numbers, and the mean difference's interval."""
     figure, (left, right) = _panels(["pairs", "difference"], columns=2, height=3.0)

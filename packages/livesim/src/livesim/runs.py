@@ -143,6 +143,12 @@ class Runs:
         wanted = paths or [path for path in self.paths if path.endswith((".queue.mean", ".utilization"))]
         return plots.over_time(course.times, {path: self._whole(path) for path in wanted}, None)
 
+    def plot_warmup(self, path: str, window: int | None = None) -> Any:
+        """Where a warm-up ends, for the eye: a series' mean over replications, Welch's curve, and MSER-5's cut."""
+        course, whole = self._over_time("plot_warmup"), self._whole(path)
+        window = max(1, whole.shape[1] // 20) if window is None else window
+        return plots.warmup(path, course.times, whole.mean(axis=0), self.welch(path, window), self.mser5(path)[0])
+
     # ------------------------------------------------------------------------------------------------------------------
 
     def _without_failed(self, metric: str) -> np.ndarray:
