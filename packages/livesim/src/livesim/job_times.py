@@ -51,23 +51,22 @@ def quantile_row(names: Names, trace: Trace, first: int, quantiles: Sequence[flo
 
 def job_times(names: Names, trace: Trace, first: int) -> list[np.ndarray]:
     """Of each process the waits, and then the times in the system, of the jobs that departed from row `first` on."""
-    action, process, serial = trace.what[:, 0], trace.what[:, 1], trace.what[:, 2]
-    job = (process << 40) | serial
+    action, process, serial, _ = trace.what.T
+    # A number for each job: those of a process follow each other.
+    most = np.zeros(len(names.processes) + 1, np.int64)
+    np.maximum.at(most, process, serial)  # changes of capacity, of no process, are in the last place
+    job = serial + np.concatenate([[0], np.cumsum(most + 1)[:-1]])[process]
+    begun = (action == Action.ARRIVE) | (action == Action.SPLIT)
+    born = np.zeros(int((most + 1).sum()))
+    born[job[begun]] = trace.time[begun]
+    # Whoever departs has ended each wait that it began.
+    waits = action == Action.WAIT
+    moves = waits | (action == Action.GO) | (action == Action.RENEGE)
+    waited = np.bincount(job[moves], np.where(waits, -trace.time, trace.time)[moves], len(born))
     left = np.flatnonzero(action == Action.DEPART)
     left = left[left >= first]
-    born = np.flatnonzero((action == Action.ARRIVE) | (action == Action.SPLIT))
-    born = born[np.argsort(job[born], kind="stable")]
-    stays = trace.time[left] - trace.time[born[np.searchsorted(job[born], job[left])]]
-    # A job that waits does nothing else: what it does next, by its own order, ends the wait.
-    moves = np.flatnonzero((action == Action.WAIT) | (action == Action.GO) | (action == Action.RENEGE))
-    moves = moves[np.argsort(job[moves], kind="stable")]
-    ends = (action[moves[1:]] != Action.WAIT) & (job[moves[1:]] == job[moves[:-1]])
-    began, ended = moves[:-1][ends], moves[1:][ends]
-    jobs, which = np.unique(np.concatenate([job[left], job[ended]]), return_inverse=True)
-    waited = np.bincount(which[len(left) :], trace.time[ended] - trace.time[began], len(jobs))
-    waits = waited[which[: len(left)]]
     found = []
     for number in range(len(names.processes)):
-        of = process[left] == number
-        found += [waits[of], stays[of]]
+        gone = left[process[left] == number]
+        found += [np.maximum(waited[job[gone]], 0.0), trace.time[gone] - born[job[gone]]]
     return found

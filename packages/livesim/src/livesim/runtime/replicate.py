@@ -63,7 +63,7 @@ def replicate(
         Keep the numbers over time, in intervals of this length: `runs.series(path)`.
     quantiles
         Such as (0.5, 0.95): exact ones of jobs' waits and times in the system in each replication, by paths that end in
-        "p50", "p95"; each takes the memory of a trace while it lasts.
+        "p50", "p95"; each takes a trace while it lasts, and some five times as long.
     relative, absolute
         Metrics and half-widths of their intervals at `confidence`, in parts of the mean or as they are: stop as soon as
         all are reached, `least` replications at least, n at most.

@@ -44,7 +44,7 @@ def run(
     drain: let nobody arrive after `until`, and go on until everybody has left.
     every: keep the numbers over time, in intervals of this length from the warm-up's end: `result.series(path)`.
     quantiles: such as (0.5, 0.95): of jobs' waits and times in the system, exact, as `result.value("NAME.wait.p95")`.
-        They need every job's times, and so the memory of a trace while the run lasts; not from a snapshot.
+        They need every job's times, and so a trace while the run lasts: some five times its time; not from a snapshot.
     trace: keep what happened, as `result.trace`.
     start: go on from the snapshot of an earlier run of the model. Seed, replication, parameters and warm-up are the
         snapshot's, and the result is that of one longer run to the bit, unless others are given: another seed gives
