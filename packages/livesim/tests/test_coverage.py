@@ -53,14 +53,18 @@ def test_intervals_of_one_long_run(metric: str, truth: float) -> None:
     assert covered([narrowed(interval) for interval in found], truth) < LEAST
 
 
+@pytest.mark.skipif(not LONG, reason="LIVE_LONG=1: two minutes")
 def test_a_precision_that_was_asked_for() -> None:
-    """Stopping by the width covers a little less than nominally (Law 2015, section 9.4.1): 92 % at least."""
+    """Stopping by the width covers a little less than nominally (Law 2015, section 9.4.1): 88 % at least, of 100.
+
+    False alarm, with a true coverage of 95 %: 0.002.
+    """
     model, metric = barbershop(service=18.0 * LOAD), "customer.wait.mean"
     found = [
         ls.replicate(
             model, 2_000, until=10_000.0, warmup=1_000.0, seed=100 + k, relative={metric: 0.1}, least=20, progress=False
         ).interval(metric)
-        for k in range(100 if LONG else 10)
+        for k in range(100)
     ]
-    assert covered(found, WAIT) >= (0.85 if LONG else 0.60)
+    assert covered(found, WAIT) >= 0.88
     assert all(interval.relative_half_width <= 0.1 / 1.1 + 1e-12 for interval in found)

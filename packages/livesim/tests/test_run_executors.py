@@ -119,7 +119,7 @@ def killer(
 
 def test_killed_processes_lose_and_double_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collector_module, "_BLOCK_SECONDS", 0.01)
-    run, whole, ear, pools = RUN | {"n": 4_000}, Ear(), Ear(), []
+    run, whole, ear, pools = RUN | {"n": 1_500}, Ear(), Ear(), []
 
     def make() -> Executor:
         pools.append(ProcessPoolExecutor(2, mp_context=forkserver()))
@@ -128,7 +128,7 @@ def test_killed_processes_lose_and_double_nothing(monkeypatch: pytest.MonkeyPatc
     def workers() -> list[int]:
         return [pid for pid, process in dict(pools[-1]._processes or {}).items() if process.is_alive()]
 
-    sink, killed = killer(workers, {10, 300, 1_500}, ear)
+    sink, killed = killer(workers, {10, 600}, ear)
     runs = ls.replicate(barbershop(), executor=make, sink=sink, **run)
     assert same(runs, ls.replicate(barbershop(), sink=whole, **run))
     assert ear.lossless() == whole.lossless()
@@ -155,8 +155,8 @@ def test_dask_workers_that_are_killed(monkeypatch: pytest.MonkeyPatch) -> None:
             known = set(cluster.scheduler.workers)
             return [nanny.pid for nanny in list(cluster.workers.values()) if nanny.worker_address in known]
 
-        run, whole, ear = RUN | {"n": 2_000}, Ear(), Ear()
-        sink, killed = killer(alive, {10, 700}, ear)
+        run, whole, ear = RUN | {"n": 1_000}, Ear(), Ear()
+        sink, killed = killer(alive, {10, 400}, ear)
         runs = ls.replicate(barbershop(), executor=client.get_executor(pure=False, retries=2), sink=sink, **run)
     assert same(runs, ls.replicate(barbershop(), sink=whole, **run))
     assert ear.lossless() == whole.lossless()
