@@ -16,7 +16,10 @@ ENGINES = {"livenuts", "livesmc2", "livebart", "livesim"}
 HOUSE = {*ENGINES, "livequeue", "liverecipes"}
 
 # Law 3: inside an engine a layer imports only itself and what stands before it.
-LAYERS = {"livenuts": ["model", "compiler", "kernel", "adaptation", "runtime"]}
+LAYERS = {
+    "livenuts": ["model", "compiler", "kernel", "adaptation", "runtime"],
+    "livesim": ["random", "distributions", "model", "compiler", "engine", "analysis", "runtime"],
+}
 BEFORE = {
     "livenuts": {
         "model": set(),
@@ -24,7 +27,16 @@ BEFORE = {
         "kernel": set(),
         "adaptation": {"kernel"},
         "runtime": {"model", "compiler", "kernel", "adaptation"},
-    }
+    },
+    "livesim": {
+        "random": set(),
+        "distributions": {"random"},
+        "model": {"distributions"},
+        "compiler": {"random", "distributions", "model"},
+        "engine": {"random", "compiler"},
+        "analysis": set(),
+        "runtime": {"random", "distributions", "model", "compiler", "engine", "analysis"},
+    },
 }
 
 
