@@ -11,6 +11,7 @@ from typing import Any
 
 import livesim as ls
 import numpy as np
+import pandas
 import pytest
 from livesim.analysis import mser5, overlapping_batch_means, replicate_until, student_quantile
 from livesim.engine.compiled import Compiled
@@ -90,6 +91,9 @@ def test_each_replication_has_its_own_parameters() -> None:
     runs = ls.replicate(barbershop(), 6, params={"service": draws}, **RUN)
     again = ls.replicate(barbershop(), 6, params=lambda k: {"service": draws[k]}, **RUN)
     assert same(runs, again)
+    assert same(runs, ls.replicate(barbershop(), 6, params={"service": pandas.Series(draws)}, **RUN))
+    for scalar in (np.float64(9.0), np.array(9.0)):
+        assert same(*(ls.replicate(barbershop(), 2, params={"service": nine}, **RUN) for nine in (9.0, scalar)))
     for k in range(6):
         one = ls.run(barbershop(), 2_000.0, seed=5, replication=k, params={"service": float(draws[k])})
         assert runs.rows[k].tolist() == list(one.values().values())

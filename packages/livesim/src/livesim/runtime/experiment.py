@@ -213,10 +213,13 @@ def _parameters(
     else:
         raise TypeError(f"params must be a mapping of names to numbers or arrays, or a function, got {params!r:.60}")
     drawn: dict[str, np.ndarray] = {}
-    for name, value in given.items():
-        if not isinstance(value, (np.ndarray, list, tuple)):
+    for name, value in list(given.items()):
+        if not isinstance(value, (list, tuple)) and not hasattr(value, "__array__"):
             continue
         array = np.asarray(value)
+        if array.ndim == 0:
+            given[name] = array.item()
+            continue
         if array.dtype.kind not in "iuf" or array.shape != (n,):
             raise ValueError(
                 f"params: {name!r} must be a number, or one a replication: shape ({n},), got {array.shape}"
