@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -108,15 +108,17 @@ class Measures:
                     yield from tally(f"{name}.records.{record}", queues + 2 * self._processes + at)
 
 
-def totals(outcome: Outcome, time: float) -> np.ndarray:
-    """What has added up by a time that no event lies before: float64 (column,).
+def totals(outcomes: Sequence[Outcome], times: np.ndarray) -> np.ndarray:
+    """What has added up by each of some times, which no event lies before: float64 (time, column).
 
     Columns: the time, the area below each level, the sum and then the count of each tally, the counts.
     """
-    levels, tallies = outcome.levels, outcome.tallies
-    areas = levels[:, 2] + levels[:, 0] * (time - levels[:, 1])
-    sums, counts = tallies[:, 0] * tallies[:, 1], tallies[:, 0]
-    return np.concatenate([[time], areas, sums, counts, outcome.counts.ravel()])
+    levels = np.array([outcome.levels for outcome in outcomes])
+    tallies = np.array([outcome.tallies for outcome in outcomes])
+    counts = np.array([outcome.counts for outcome in outcomes]).reshape(len(times), -1)
+    areas = levels[:, :, 2] + levels[:, :, 0] * (times[:, None] - levels[:, :, 1])
+    sums = tallies[:, :, 0] * tallies[:, :, 1]
+    return np.concatenate([times[:, None], areas, sums, tallies[:, :, 0], counts], axis=1)
 
 
 def unknown(path: str, paths: Iterable[str]) -> KeyError:

@@ -123,12 +123,12 @@ def _follow(simulation: Any, plan: Plan, start: float, halted: Callable[[], bool
     """Advance interval by interval; the increments of the totals in each."""
     assert plan.every is not None
     count = math.floor((plan.until - start) / plan.every * (1 + 1e-12))
-    ends = np.minimum(start + plan.every * np.arange(1, count + 1), plan.until)
-    rows = [totals(simulation.outcome(), start)]
-    for end in ends.tolist():
+    times = np.minimum(start + plan.every * np.arange(count + 1), plan.until)
+    outcomes = [simulation.outcome()]
+    for end in times[1:].tolist():
         _advance(simulation, end, plan.until, plan.names, halted)
-        rows.append(totals(simulation.outcome(), end))
-    return np.diff(np.array(rows), axis=0)
+        outcomes.append(simulation.outcome())
+    return np.diff(totals(outcomes, times), axis=0)
 
 
 def _advance(
