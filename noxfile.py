@@ -144,7 +144,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(requires=["wheels"])
 def typing(session: nox.Session) -> None:
     """Strict types of every package."""
-    install(session, *ALL, groups=False)
+    install(session, *ALL, groups=False, extra=("simpy",))
     session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "typing"))
     session.run("mypy", *(str(folder / "src") for folder in FOLDERS.values()))
 
@@ -152,7 +152,7 @@ def typing(session: nox.Session) -> None:
 @nox.session(requires=["wheels"])
 def docs(session: nox.Session) -> None:
     """Every example of the documentation runs, every link leads somewhere, the schemas are the messages'."""
-    install(session, *ALL)
+    install(session, *ALL, extra=("simpy",))
     pages = ["README.md", "docs", *(str(folder / "README.md") for folder in FOLDERS.values())]
     session.run("pytest", "--doctest-glob=*.md", *pages, "property_tests/test_docs.py", env=THREADS)
     session.run("pytest", "--doctest-modules", "--pyargs", *FOLDERS, env=THREADS)
@@ -204,34 +204,44 @@ def parity(session: nox.Session) -> None:
     session.run("pytest", "property_tests/pymc", "-W", "default", *session.posargs)
 
 
-BENCHMARKS = ["nuts", "messages", "warm_start", "streaming", "memory", "page"]
+BENCHMARKS = ["nuts", "messages", "warm_start", "streaming", "memory", "page", "sim"]
 PEERS = {
     "nutpie": ["nutpie", "pymc", "numba"],
     "numpyro": ["numpyro"],
     "blackjax": ["blackjax", "numpyro"],
     "pymc": ["pymc", "numba"],
 }
+SIM_PEERS = {"peers": ["simpy", "ciw", "salabim"]}
+
+
+def environments(session: nox.Session, peers: dict[str, list[str]]) -> list[str]:
+    """Options with the Python of each peer's own environment."""
+    options = []
+    for peer, requirements in peers.items():
+        folder = Path(session.create_tmp()).resolve() / peer
+        if not folder.exists():
+            session.run("python", "-m", "venv", str(folder))
+            session.run(str(folder / "bin" / "pip"), "install", "-q", *requirements, external=True)
+        options += ["--python", f"{peer}={folder / 'bin' / 'python'}"]
+    return options
 
 
 @nox.session(python=PEER_PYTHON, default=False, requires=["wheels"])
 def bench(session: nox.Session) -> None:
     """Benchmarks against the peers, each in an environment of its own: `nox -s bench -- [NAME] [options]`.
 
-    NAME is nuts (the default), messages, warm_start, streaming, memory or page; `-h` as an option lists the others.
+    NAME is nuts (the default), messages, warm_start, streaming, memory, page or sim; its option `-h` lists the others.
     """
     session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does it: imports are timed too
     name, *options = session.posargs or ["nuts"]
     if name not in BENCHMARKS:
         session.error(f"no benchmark {name!r}; benchmarks are {', '.join(BENCHMARKS)}")
     recipes = ("liverecipes",) if name == "page" else ()
-    install(session, "livenuts", "livequeue", *recipes, groups=False, extra=("fakeredis",))
+    engines = ("livesim",) if name == "sim" else ("livenuts", "livequeue")
+    install(session, *engines, *recipes, groups=False, extra=() if name == "sim" else ("fakeredis",))
     if name == "nuts":
-        peers = {"livenuts": Path(session.bin) / "python"}
-        for peer, requirements in PEERS.items():
-            folder = Path(session.create_tmp()).resolve() / peer
-            if not folder.exists():
-                session.run("python", "-m", "venv", str(folder))
-                session.run(str(folder / "bin" / "pip"), "install", "-q", *requirements, external=True)
-            peers[peer] = folder / "bin" / "python"
-        options = [part for peer, python in peers.items() for part in ("--python", f"{peer}={python}")] + options
+        ours = ["--python", f"livenuts={Path(session.bin) / 'python'}"]
+        options = ours + environments(session, PEERS) + options
+    if name == "sim":
+        options = environments(session, SIM_PEERS) + options
     session.run("python", f"benchmarks/{name}.py", *options, env=THREADS)

@@ -11,6 +11,7 @@ True
 
 from livesim import analysis
 from livesim.analysis.intervals import Interval
+from livesim import entities
 from livesim.distributions import (
     bernoulli,
     beta,
@@ -37,6 +38,7 @@ from livesim.distributions import (
     uniform,
     weibull,
 )  # fmt: skip
+from livesim.entities import Entity
 from livesim.model.builder import Model
 from livesim.model.expressions import (
     age,
@@ -96,13 +98,13 @@ from livesim.runtime.snapshot import Snapshot
 __version__ = "0.1.0"
 
 __all__ = [
-    "Best", "CheckpointError", "Comparison", "DeadlockError", "InProcess", "Interval", "Model", "Result", "Runs",
-    "SimulationError", "Snapshot", "age", "analysis", "arrive", "assign", "attribute", "balk", "batch", "bernoulli",
-    "beta", "binomial", "busy", "capacity", "combine", "compare", "constant", "decide", "depart", "discrete",
-    "discrete_uniform", "empirical", "erlang", "exp", "exponential", "failures", "floor", "free", "from_scipy",
-    "gamma", "geometric", "get", "hold", "hyperexponential", "in_process", "jump", "label", "level", "log",
-    "lognormal", "loop", "maximum", "minimum", "negative_binomial", "normal", "now", "observed", "param", "pareto",
-    "pert", "poisson", "put", "queue_length", "record", "release", "renege", "replicate", "resume", "route", "run",
-    "schedule", "seize", "select_best", "signal", "split", "sqrt", "trace", "transport", "triangular",
+    "Best", "CheckpointError", "Comparison", "DeadlockError", "Entity", "InProcess", "Interval", "Model", "Result",
+    "Runs", "SimulationError", "Snapshot", "age", "analysis", "arrive", "assign", "attribute", "balk", "batch",
+    "bernoulli", "beta", "binomial", "busy", "capacity", "combine", "compare", "constant", "decide", "depart",
+    "discrete", "discrete_uniform", "empirical", "entities", "erlang", "exp", "exponential", "failures", "floor",
+    "free", "from_scipy", "gamma", "geometric", "get", "hold", "hyperexponential", "in_process", "jump", "label",
+    "level", "log", "lognormal", "loop", "maximum", "minimum", "negative_binomial", "normal", "now", "observed",
+    "param", "pareto", "pert", "poisson", "put", "queue_length", "record", "release", "renege", "replicate", "resume",
+    "route", "run", "schedule", "seize", "select_best", "signal", "split", "sqrt", "trace", "transport", "triangular",
     "truncated_normal", "unbatch", "uniform", "wait", "weibull", "where",
 ]  # fmt: skip
