@@ -162,7 +162,8 @@ def _shown(state: Any) -> str:
     """A state in words, short; of an object without its own, its attributes."""
     form = reprlib.Repr()
     form.maxstring = form.maxother = 200
-    plain = type(state).__repr__ is object.__repr__ and hasattr(state, "__dict__")
+    kind: Any = type(state)
+    plain = kind.__repr__ is object.__repr__ and hasattr(state, "__dict__")
     return form.repr(vars(state) if plain else state)
 
 

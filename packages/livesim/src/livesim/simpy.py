@@ -272,8 +272,9 @@ def _watched_queue(env: Environment, name: str, queue: Any) -> Any:
             super().remove(event)
             env.level(name, len(self))
 
-    watched = Watched()
-    vars(watched).update(getattr(queue, "__dict__", {}))  # a sorted queue's greatest length
+    watched: Any = Watched()
+    if hasattr(queue, "maxlen"):
+        watched.maxlen = queue.maxlen
     for event in queue:
         watched.append(event)
     env.level(name, len(watched))
