@@ -19,15 +19,23 @@ True
 
 from __future__ import annotations
 
+import functools
 import heapq
 import math
 import reprlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from typing import Any
 
+from livesim.messages import Sink
 from livesim.monitors import Follower, Level, Numbers, Tally, check_every, number, numbers_of
+from livesim.runs import Runs
+from livesim.runtime.checkpoint import Store
 from livesim.runtime.errors import SimulationError
+from livesim.runtime.hand import ByHand, alone, source_of
+from livesim.runtime.replicate import replicate_subject
+from livesim.runtime.simulation import Halted
 from livesim.variates import Variates, check_indices
 
 Event = tuple[float, str, Any]
@@ -88,15 +96,79 @@ def run(
     check_every(every)
     seed = secrets.randbits(63) if seed is None else seed
     check_indices("run", seed, replication)
-    world = _World(entities, Variates(seed, replication))
+    return _run(until, entities, start, seed=int(seed), replication=int(replication), warmup=warmup, every=every)
+
+
+def replicate(
+    entities: Mapping[str, Entity],
+    start: Iterable[Event],
+    n: int = 100,
+    *,
+    until: float,
+    warmup: float | str | None = None,
+    seed: int | None = None,
+    every: float | None = None,
+    relative: Mapping[str, float] | None = None,
+    absolute: Mapping[str, float] | None = None,
+    confidence: float = 0.95,
+    least: int = 10,
+    sink: Sink | None = None,
+    stop: Callable[[], bool] | None = None,
+    executor: Executor | Callable[[], Executor] | None = None,
+    checkpoint: Store | None = None,
+    progress: bool = True,
+) -> Runs:
+    """Run entities n times: replication k is `run(entities, start, until, seed=seed, replication=k, ...)` to the bit.
+
+    warmup: a time, or "mser5", which finds one cut for all in the levels of 20 pilot replications.
+    executor: None makes one replication after another here; others make them in parallel, from classes of a module
+        that workers can import.
+
+    The other arguments, the result and the messages are those of `livesim.replicate`. A replication in which an entity
+    raises is marked, with the entity's state in its error's words, and NaN in `runs.values`; the others go on.
+    """
+    start = list(start)
+    _check(entities, start, until, 0.0 if warmup is None or isinstance(warmup, str) else warmup)
+    check_every(every)
+    run = functools.partial(_run, entities=dict(entities), start=start)
+    return replicate_subject(
+        System(", ".join(entities), run, dict(entities)), n=n, until=until, warmup=warmup, drain=False, every=every,
+        seed=seed, params=None, relative=relative, absolute=absolute, confidence=confidence, least=least, events=False,
+        start=None, engine="compiled", sink=sink, stop=stop, executor=executor or alone, checkpoint=checkpoint,
+        progress=progress,
+    )  # fmt: skip
+
+
+class System(ByHand):
+    """Entities to be replicated."""
+
+    def plain(self) -> dict[str, Any]:
+        """Its name, and the classes' texts and what their instances hold."""
+        texts = {name: [source_of(type(each)), repr(vars(each))] for name, each in self.source.items()}
+        return super().plain() | {"entities": texts}
+
+
+def _run(
+    until: float,
+    entities: Mapping[str, Entity],
+    start: Iterable[Event],
+    *,
+    seed: int,
+    replication: int,
+    warmup: float,
+    every: float | None,
+    params: Mapping[str, Any] | None = None,
+    halted: Callable[[], bool] | None = None,
+) -> Numbers:
+    world = _World(entities, Variates(seed, replication), halted)
     for event in start:
         world.schedule(event, 0.0)
     follower = Follower(warmup, every, until)
     while follower.next <= until:
         if follower.next > 0:
             world.advance(follower.next)
-        content = world.statistics()
-        follower.pass_by({name: each for name, each in content.items() if isinstance(each, (Level, Tally))})
+        contents = world.statistics()
+        follower.pass_by({name: each for name, each in contents.items() if isinstance(each, (Level, Tally))})
     world.advance(until)
     values: dict[str, float] = {}
     for name, content in world.statistics().items():
@@ -110,8 +182,9 @@ def run(
 class _World:
     """The calendar and the states of one replication."""
 
-    def __init__(self, entities: Mapping[str, Entity], variates: Variates) -> None:
+    def __init__(self, entities: Mapping[str, Entity], variates: Variates, halted: Callable[[], bool] | None) -> None:
         self.entities = entities
+        self.halted = halted
         self.calendar: list[tuple[float, int, str, Any]] = []
         self.scheduled = self.events = 0
         self.states = {name: entity.init(variates.within(f"{name}/")) for name, entity in entities.items()}
@@ -134,6 +207,8 @@ class _World:
         while self.calendar and self.calendar[0][0] <= until:
             now, _, name, what = heapq.heappop(self.calendar)
             self.events += 1
+            if self.events % 1024 == 0 and self.halted is not None and self.halted():
+                raise Halted
             try:
                 for event in self.entities[name].handle(what, now, self.states[name]) or ():
                     self.schedule(event, now)
@@ -183,4 +258,4 @@ def _check(entities: Any, start: list[Event], until: Any, warmup: Any) -> None:
         raise ValueError(f"run: warmup must be a time from 0 to until={until:g}, got {warmup!r}")
 
 
-__all__ = ["Entity", "EntityError", "Event", "Level", "Numbers", "Tally", "Variates", "run"]
+__all__ = ["Entity", "EntityError", "Event", "Level", "Numbers", "Tally", "Variates", "replicate", "run"]

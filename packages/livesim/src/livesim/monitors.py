@@ -28,7 +28,7 @@ class Numbers:
     seed: int
     replication: int
     course: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
-    """By monitor, what was added in each interval: (interval, 1), the area below a level, or (interval, 2), the sum
+    """What was added in each interval, by monitor: (interval, 1), the area below a level, or (interval, 2), the sum
     and the count of a tally."""
 
     def value(self, metric: str) -> float:
