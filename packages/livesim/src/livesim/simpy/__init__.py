@@ -23,7 +23,7 @@ A SimPy model is a function of an environment and a random number generator, and
 True
 >>> runs = livesim.simpy.replicate(barbershop, n=20, until=20_000, warmup=2_000, seed=1, progress=False)
 >>> print(runs.interval("barber.utilization"))
-0.88 [0.87, 0.89] (95 %, n=20)
+0.8952 [0.8752, 0.9152] (95 %, n=20)
 """
 
 from livesim.simpy.environment import Environment
