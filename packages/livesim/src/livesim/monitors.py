@@ -9,10 +9,43 @@ from typing import Any
 
 import numpy as np
 
-from livesim.engine.reference import Level, Tally
+
+class Level:
+    """A number over time, and the area below it.
+
+    >>> queue = Level()
+    >>> queue.set(2.0, 1)                                    # at time 2 it becomes 1
+    >>> queue.set(5.0, 0)
+    >>> queue.area
+    3.0
+    """
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value, self.since, self.area = value, 0.0, 0.0
+
+    def set(self, now: float, value: float) -> None:
+        """From now on it has this value."""
+        self.area += self.value * (now - self.since)
+        self.since, self.value = now, value
+
+
+class Tally:
+    """Numbers that come one by one: their mean and the rest, without keeping them (Welford 1962)."""
+
+    def __init__(self) -> None:
+        self.row = [0.0, 0.0, 0.0, math.inf, -math.inf]
+        """Count, mean, sum of squared deviations, least and largest."""
+
+    def add(self, x: float) -> None:
+        """Take in a number."""
+        n, mean, squares, least, largest = self.row
+        n += 1.0
+        d = x - mean
+        mean += d / n
+        self.row = [n, mean, squares + d * (x - mean), min(least, x), max(largest, x)]
+
 
 Monitor = Level | Tally
-"""A number over time (`set(now, value)`), or numbers that come one by one (`add(x)`)."""
 
 
 @dataclass(frozen=True)
