@@ -258,28 +258,35 @@ def start(workers: dict[str, Worker], options: argparse.Namespace) -> list[str]:
 
 # -- memory ------------------------------------------------------------------------------------------------------------
 
+RESIDENT = """
+import json
+from pathlib import Path
+def resident(kind):
+    return int(next(row for row in Path("/proc/self/status").read_text().splitlines() if kind in row).split()[1])
+"""
 MEMORY = {
-    "livesim": """
-import json, resource
+    "livesim": RESIDENT
+    + """
 from livesim import Model, arrive, depart, hold, run, uniform
 def model(n):
     return Model("many").process("job", arrive(at=[0], batch=n), hold(uniform(1, 2)), depart())
 run(model(10), 3, seed=0)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = resident("VmRSS")
 result = run(model({jobs}), 0.5, seed=0)
 assert result["job"].in_process == {jobs}
-print(json.dumps({{"kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before}}))
+print(json.dumps({{"kib": resident("VmHWM") - before}}))
 """,
-    "simpy": """
-import json, random, resource, simpy
+    "simpy": RESIDENT
+    + """
+import random, simpy
 def job(env):
     yield env.timeout(random.uniform(1, 2))
 env = simpy.Environment()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = resident("VmRSS")
 for _ in range({jobs}):
     env.process(job(env))
 env.run(0.5)
-print(json.dumps({{"kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before}}))
+print(json.dumps({{"kib": resident("VmHWM") - before}}))
 """,
 }
 
@@ -325,18 +332,24 @@ def inlining(workers: dict[str, Worker], options: argparse.Namespace) -> list[st
     builder.getModulePassManager().run(module, builder)
     bodies = {each.name: list(each.blocks) for each in module.functions if not each.is_declaration}
     kernel = max((name for name in bodies if "advance" in name), key=lambda name: len(str(bodies[name])))
-    steps = [step for block in bodies[kernel] for step in block.instructions]
-    called = {list(step.operands)[-1].name for step in steps if step.opcode == "call"}
-    left = [_short(name) for name in forced if name in bodies]
+    calls = {name: _called(blocks) for name, blocks in bodies.items()}
+    left = sorted({_short(name) for name in set().union(*calls.values()) & set(forced)})
     verdict = f"NOT all are: {', '.join(left)}" if left else "all are"
-    known = sorted({_short(name) for name in called if name in bodies})
+    known = sorted({_short(name) for name in calls[kernel] if name in bodies})
+    steps = sum(1 for block in bodies[kernel] for _ in block.instructions)
     return [
         "## Inlining",
         "",
-        f"Of {len(forced)} functions that must be written into their callers {verdict}. The kernel, {len(steps):,} of",
+        f"Of {len(forced)} functions that must be written into their callers {verdict}. The kernel, {steps:,} of",
         f"LLVM's instructions, calls {len(known)} of the module's functions: {', '.join(known)}.",
         "",
     ]
+
+
+def _called(blocks: list[Any]) -> set[str]:
+    """The names of the functions that a body calls."""
+    calls = [step for block in blocks for step in block.instructions if step.opcode == "call"]
+    return {list(step.operands)[-1].name for step in calls}
 
 
 def _short(name: str) -> str:
