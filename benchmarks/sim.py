@@ -96,6 +96,10 @@ def race(workers: dict[str, Worker], options: argparse.Namespace) -> list[str]:
                 for mine, theirs in zip(by_cpu, found[model, "simpy"], strict=True)
             ]
             check = statistics.fmean(run["check"] for run in runs)
+            if library == "livesim":
+                options.gates.append((f"{model}: times SimPy's jobs a second", statistics.median(ratios), 60.0))
+            if library == "reference":
+                options.gates.append((f"{model}, reference: times SimPy's", statistics.median(ratios), 1 / 3))
             name = f"{model}{' (unstable)' if model == UNSTABLE else ''}"
             rows.append(
                 [name, library, f"{runs[0]['jobs']:,}", middle(by_cpu, rate), rate(statistics.median(by_clock)),
@@ -136,6 +140,7 @@ def replications(workers: dict[str, Worker], options: argparse.Namespace) -> lis
         theirs.append(statistics.fmean(run["wall"] for run in runs) * options.replications)
         ratios.append(theirs[-1] / ours[-1])
         print("replications", ours[-1], theirs[-1], file=sys.stderr)
+    options.gates.append(("replications on all cores: times one core's SimPy", statistics.median(ratios), 120.0))
     seconds = "{:.3g}".format
     heads = ["", f"seconds for {options.replications:,}"]
     return [
@@ -168,6 +173,8 @@ def phold(workers: dict[str, Worker], options: argparse.Namespace) -> list[str]:
             answer = workers["simpy"].run("phold", lps, repeat)
             theirs.append(answer["jobs"] / answer["cpu"])
         ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+        if lps == 1_000:
+            options.gates.append(("PHOLD of 1,000: times SimPy's events a second", statistics.median(ratios), 20.0))
         rows.append([f"{lps:,}", middle(ours, rate), middle(theirs, rate), middle(ratios, lambda x: f"{x:.3g}")])
     return [
         "## PHOLD",
@@ -334,6 +341,7 @@ def inlining(workers: dict[str, Worker], options: argparse.Namespace) -> list[st
     kernel = max((name for name in bodies if "advance" in name), key=lambda name: len(str(bodies[name])))
     calls = {name: _called(blocks) for name, blocks in bodies.items()}
     left = sorted({_short(name) for name in set().union(*calls.values()) & set(forced)})
+    options.gates.append(("functions that should be inlined and are not", -float(len(left)), 0.0))
     verdict = f"NOT all are: {', '.join(left)}" if left else "all are"
     known = sorted({_short(name) for name in calls[kernel] if name in bodies})
     steps = sum(1 for block in bodies[kernel] for _ in block.instructions)
@@ -379,6 +387,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(SECTIONS), choices=list(SECTIONS))
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/sim.md")
     options = parser.parse_args()
+    options.gates = []
     options.python = dict(pair.split("=", 1) for pair in options.python)
     peers = options.python.get("peers", sys.executable)
     wanted = [name for name in LIBRARIES if any(name in WITH_PEERS.get(section, ()) for section in options.only)]
@@ -395,11 +404,17 @@ def main() -> None:
         f"before was {busy:.1f}.",
         "",
     ]
-    for section in options.only:
-        lines += SECTIONS[section](workers, options)
+    sections = [line for section in options.only for line in SECTIONS[section](workers, options)]
     for worker in workers.values():
         worker.close()
-    publish("sim", lines, options.write)
+    rows = [
+        [name, f"{abs(value):.3g}", f"{abs(wanted):.3g}", "yes" if value >= wanted else "NO"]
+        for name, value, wanted in options.gates
+    ]
+    gates = ["## Gates", "", *table(["", "measured", "wanted", "met"], rows)] if rows else []
+    publish("sim", lines + gates + sections, options.write)
+    if any(value < wanted for _, value, wanted in options.gates):
+        raise SystemExit("a gate is not met")
 
 
 if __name__ == "__main__":
