@@ -9,8 +9,11 @@ import livesim_models
 import numpy as np
 import pytest
 import simpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from livesim import Model, arrive, depart, exponential, get, put, run
 from livesim.simpy import Environment
+from livesim.variates import Variates
 
 Steps = Generator[Any, Any, Any]
 SEED, UNTIL = 3, 20_000.0
@@ -176,6 +179,7 @@ def process(env: Environment, rng: np.random.Generator) -> Steps:
         (lambda: livesim.simpy.run(lambda env, rng: {"a": "b"}), "'a' must be a number, got 'b'"),
         (lambda: livesim.simpy.run(lambda env, rng: env.watch("a", 3)), "'a' must be a resource, container or store"),
         (lambda: livesim.simpy.run(lambda env, rng: [env.record("a", 1), env.level("a", 1)]), "'a' is a tally already"),
+        (lambda: livesim.simpy.run(lambda env, rng: env.record("a", 1) or {"a.mean": 1}), "'a.mean', which a monitor"),
         (lambda: livesim.simpy.run(lambda env, rng: env.record("a", None)), "'a' must be a number, got None"),
     ],
 )
@@ -194,3 +198,56 @@ def test_what_a_process_raises_comes_out() -> None:
 
     with pytest.raises(KeyError, match="patient 7"):
         livesim.simpy.run(model, 5.0)
+
+
+VISITS = st.lists(
+    st.tuples(
+        st.floats(0, 10),  # when it comes
+        st.floats(0, 5),  # how long it works
+        st.none() | st.floats(0, 3),  # how long it waits
+        st.integers(0, 2),  # its priority
+        st.booleans(),  # whether it preempts
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(VISITS, st.integers(1, 3), st.sampled_from([simpy.Resource, simpy.PriorityResource, simpy.PreemptiveResource]))
+def test_what_is_watched_is_what_an_onlooker_sees(visits: list[Any], capacity: int, kind: Any) -> None:
+    """The oracle looks at users and queue between any two events, and hears of each grant."""
+    env = Environment(Variates(0))
+    desk = kind(env, capacity)
+    env.watch("desk", desk)
+    waits: list[float] = []
+
+    def visit(come: float, work: float, patience: float | None, priority: int, preempt: bool) -> Steps:
+        yield env.timeout(come)
+        asked = env.now
+        options = {} if kind is simpy.Resource else {"priority": priority, "preempt": preempt}
+        with desk.request(**options) as turn:
+            turn.callbacks.append(lambda _: waits.append(turn.usage_since - asked))
+            try:
+                yield turn if patience is None else turn | env.timeout(patience)
+                if turn.triggered:
+                    yield env.timeout(work)
+            except simpy.Interrupt:
+                pass
+
+    for each in visits:
+        env.process(visit(*each))
+    busy = queued = 0.0
+    while env.peek() < float("inf"):
+        length = env.peek() - env.now
+        busy += len(desk.users) * length
+        queued += len(desk.queue) * length
+        env.step()
+    found = env.numbers()
+    if env.now > 0:
+        assert found["desk.busy.mean"] * env.now == pytest.approx(busy, rel=1e-9, abs=1e-12)
+        assert found["desk.queue.mean"] * env.now == pytest.approx(queued, rel=1e-9, abs=1e-12)
+        assert found["desk.utilization"] == pytest.approx(busy / env.now / capacity, rel=1e-9, abs=1e-12)
+    assert found["desk.wait.count"] == len(waits)
+    if waits:
+        assert found["desk.wait.mean"] == pytest.approx(sum(waits) / len(waits), rel=1e-9, abs=1e-12)
+        assert found["desk.wait.max"] == max(waits)

@@ -9,9 +9,8 @@
 True
 """
 
-from livesim import analysis
+from livesim import analysis, entities
 from livesim.analysis.intervals import Interval
-from livesim import entities
 from livesim.distributions import (
     bernoulli,
     beta,

@@ -45,7 +45,10 @@ class Environment(simpy.Environment):
         self._monitor(name, Tally).add(number(f"record: {name!r}", value))
 
     def level(self, name: str, value: float) -> None:
-        """Set a number that lasts from now until it is set again: "name.mean" is over time, "name.last" at the end."""
+        """Set a number that lasts from now until it is set again: "name.mean" is over time, "name.last" at the end.
+
+        Before it is set for the first time it is 0.
+        """
         self._monitor(name, Level).set(self.now, number(f"level: {name!r}", value))
 
     def watch(self, name: str, resource: BaseResource[Any, Any]) -> None:

@@ -30,7 +30,7 @@ from livesim.variates import Variates, check_indices
 Model = Callable[..., Any]
 """`model(env, rng, **params)`; it returns None, a dict of numbers, or a function that gives one at the end."""
 
-_ALONE = threading.Lock()
+_ALONE = threading.RLock()
 """Held while a model runs: the global generators of `random` and `numpy.random` are its own meanwhile."""
 
 
@@ -139,8 +139,10 @@ def _run(
             env.run(until)
         if callable(returned):
             returned = returned()
-    values = env.numbers() | _returned(_name(function), returned)
-    return Numbers(values, env.now, warmup, env.handled, seed, replication, follower.course())
+    found, more = env.numbers(), _returned(_name(function), returned)
+    if both := sorted(found.keys() & more.keys()):
+        raise ValueError(f"{_name(function)} returns {both[0]!r}, which a monitor of it is called too")
+    return Numbers(found | more, env.now, warmup, env.handled, seed, replication, follower.course())
 
 
 @contextlib.contextmanager
