@@ -142,7 +142,7 @@ def _run(
     found, more = env.numbers(), _returned(_name(function), returned)
     if both := sorted(found.keys() & more.keys()):
         raise ValueError(f"{_name(function)} returns {both[0]!r}, which a monitor of it is called too")
-    return Numbers(found | more, env.now, warmup, env.handled, seed, replication, follower.course())
+    return Numbers(found | more, env.now, warmup, env.scheduled(), seed, replication, follower.course())
 
 
 @contextlib.contextmanager
