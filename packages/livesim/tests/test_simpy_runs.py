@@ -1,6 +1,8 @@
 """SimPy models under livesim: its random numbers and monitors, against livesim's own on the same variates."""
 
+import importlib
 import random
+import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -186,6 +188,14 @@ def process(env: Environment, rng: np.random.Generator) -> Steps:
 def test_mistakes_are_named(call: Any, words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):
         call()
+
+
+def test_without_simpy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("livesim.simpy")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "simpy", None)
+    with pytest.raises(ImportError, match=r"pip install 'livesim\[simpy\]'"):
+        importlib.import_module("livesim.simpy")
 
 
 def test_what_a_process_raises_comes_out() -> None:

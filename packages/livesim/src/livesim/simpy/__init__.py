@@ -26,6 +26,11 @@ True
 0.8952 [0.8752, 0.9152] (95 %, n=20)
 """
 
+try:
+    import simpy  # noqa: F401
+except ImportError as error:
+    raise ImportError("livesim.simpy runs models of SimPy, which is not there: pip install 'livesim[simpy]'") from error
+
 from livesim.simpy.environment import Environment
 from livesim.simpy.model import Model, replicate, run
 
