@@ -8,6 +8,8 @@ from typing import Any
 
 import livesim_models
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from livesim import Entity, Model, SimulationError, arrive, depart, empirical, entities, exponential, hold, run, seize
 from livesim import release as give_back
 from livesim.entities import EntityError, Event, Level, Tally, Variates
@@ -114,6 +116,45 @@ def test_events_come_by_time_and_those_of_one_time_in_the_order_of_scheduling() 
     start = [(2.0, "log", "at the end"), (1.0, "log", "first"), (1.0, "log", "call"), (1.0, "log", "second")]
     found = entities.run({"log": Logger()}, [*start, (2.5, "log", "after it")], until=2.0, seed=0)
     assert (found["log.right"], found["log.times"], found.events) == (1.0, 6.0, 5)
+
+
+class Family(Entity):
+    """An event has a name and children, each after a delay."""
+
+    def init(self, variates: Variates) -> list[int]:
+        return []
+
+    def handle(self, event: Any, now: float, state: list[int]) -> Iterator[Event]:
+        name, children = event
+        state.append(name)
+        for delay, child in children:
+            yield now + delay, "family", child
+
+    def statistics(self, state: list[int]) -> dict[str, float]:
+        return {str(place): name for place, name in enumerate(state)}
+
+
+NAMES = st.integers(0, 9)
+FAMILIES = st.recursive(
+    st.tuples(NAMES, st.just([])),
+    lambda families: st.tuples(NAMES, st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 2.5]), families), max_size=3)),
+    max_leaves=20,
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 1.5]), FAMILIES), min_size=1, max_size=5))
+def test_the_order_of_events_is_that_of_a_list_that_is_searched(families: list[Any]) -> None:
+    """The oracle: of those scheduled, the first of the earliest, until none is left up to time 5."""
+    there, seen = list(families), []
+    while due := [event for event in there if event[0] <= 5.0]:
+        time, (name, children) = first = min(due, key=lambda event: event[0])
+        there.remove(first)
+        seen.append(name)
+        there += [(time + delay, child) for delay, child in children]
+    start = [(time, "family", family) for time, family in families]
+    found = entities.run({"family": Family()}, start, until=5.0, seed=0)
+    assert [*found.values.values()] == seen
+    assert found.events == len(seen)
 
 
 class Lamp(Entity):
