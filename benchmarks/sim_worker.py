@@ -1,7 +1,7 @@
 """One simulator in one process, run on request: `sim_worker.py LIBRARY`, of livesim, reference, simpy, ciw, salabim.
 
-Reads a line of JSON `{"model", "jobs", "seed"}` for each run and answers with one: processor and wall seconds of the
-run, jobs that left, and a number to see that it is the same model. Imports and compilation are not in it, nor is
+Reads a line of JSON `{"model", "jobs", "seed", "runs"}` and answers with one: processor and wall seconds of so many
+runs, jobs that left, and a number to see that it is the same model. Imports and compilation are not in it, nor is
 livesim's model, which is data and built once; what a library has to set up anew for each run is.
 Every model lets so many jobs arrive and then serves all of them to the end: the same stop rule and the same work.
 """
@@ -301,9 +301,11 @@ def main() -> None:
     print(json.dumps({"version": version, "python": sys.version.split()[0]}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
+        run, seeds = runs[asked["model"]], range(asked["runs"] * asked["seed"], asked["runs"] * (asked["seed"] + 1))
         cpu, wall = time.process_time(), time.perf_counter()
-        jobs, check = runs[asked["model"]](asked["jobs"], asked["seed"])
+        answers = [run(asked["jobs"], seed) for seed in seeds]
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        jobs, check = sum(jobs for jobs, _ in answers), sum(check for _, check in answers) / len(answers)
         print(json.dumps({"cpu": cpu, "wall": wall, "jobs": jobs, "check": check}), flush=True)
 
 
