@@ -117,8 +117,8 @@ def race(workers: dict[str, Worker], options: argparse.Namespace) -> list[str]:
         "As many jobs arrive as do up to 200,000 (the slow peers: a part of them), all are served to the end. The job",
         "shop is unstable (its third stage is given 1.25 times what it can do), so its queue grows without end: a race",
         "of long queues. livesim and salabim keep all statistics; Ciw keeps a record of each visit; SimPy what the",
-        "script keeps. Of livesim 20 runs are timed together. Check: the mean wait, the part reworked, the mean time in",
-        "the system (grows with the jobs).",
+        "script keeps. Of livesim 20 runs are timed together. Check: the mean wait, the part reworked, the mean time",
+        "in the system (grows with the jobs).",
         "",
         *table(heads, rows),
     ]
