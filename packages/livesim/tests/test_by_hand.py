@@ -1,5 +1,6 @@
 """Replications of SimPy models and of entities: the same promises as for verbs."""
 
+import functools
 import multiprocessing
 import warnings
 from collections.abc import Callable
@@ -74,6 +75,15 @@ def test_a_parameter_may_have_a_number_a_replication() -> None:
     alone = livesim.simpy.run(livesim_hand.barbershop, 2_000.0, seed=5, replication=2, params={"service": 12.0})
     assert runs.values("barber.wait.mean")[2] == alone["barber.wait.mean"]
     assert same(shop(4, params=lambda k: {"service": services[k]}), shop(4, params={"service": services}))
+
+
+def test_a_function_with_some_arguments_bound_is_called_by_its_name() -> None:
+    """Not by its address, which a checkpoint would take for another model."""
+    runs = livesim.simpy.replicate(
+        functools.partial(livesim_hand.barbershop, service=12.0), 4, until=2_000.0, seed=5, progress=False
+    )
+    assert runs.name == "barbershop"
+    assert same(runs, shop(4, params={"service": 12.0}))
 
 
 def spawned() -> ProcessPoolExecutor:

@@ -193,6 +193,19 @@ def test_an_entity_that_goes_wrong_is_reported_with_its_state(fault: Any, words:
     assert isinstance(error.__cause__, Exception)
 
 
+class Divided(Lamp):
+    def init(self, variates: Variates) -> list[int]:
+        return [0]
+
+    def statistics(self, state: list[int]) -> dict[str, float]:
+        return {"share": 1 / state[0]}
+
+
+def test_statistics_that_go_wrong_are_reported_too() -> None:
+    with pytest.raises(EntityError, match=r"^entity 'lamp', its statistics, at time 5: ZeroDiv.*; its state: \[0\]$"):
+        entities.run({"lamp": Divided()}, [(0, "lamp", "on")], 5.0, seed=0)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

@@ -176,6 +176,10 @@ def process(env: Environment, rng: np.random.Generator) -> Steps:
         (lambda: livesim.simpy.run(process, 5.0), "process is a process, a generator"),
         (lambda: livesim.simpy.run(barbershop, -1), "until must be a finite time above 0, or None, got -1"),
         (lambda: livesim.simpy.run(barbershop, 10, warmup=10), "warmup must be a time of 0 or more, before until"),
+        (
+            lambda: livesim.simpy.run(lambda env, rng: env.run(5), warmup=7),
+            "time 5, before the warm-up's end 7",
+        ),
         (lambda: livesim.simpy.run(barbershop, 10, seed=1.5), "seed must be a whole number"),  # type: ignore[arg-type]
         (lambda: livesim.simpy.run(lambda env, rng: 3), "must return a dict of numbers, None, or a function, got 3"),
         (lambda: livesim.simpy.run(lambda env, rng: {"a": "b"}), "'a' must be a number, got 'b'"),

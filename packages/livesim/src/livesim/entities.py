@@ -167,11 +167,11 @@ def _run(
     while follower.next <= until:
         if follower.next > 0:
             world.advance(follower.next)
-        contents = world.statistics()
+        contents = world.statistics(follower.next)
         follower.pass_by({name: each for name, each in contents.items() if isinstance(each, (Level, Tally))})
     world.advance(until)
     values: dict[str, float] = {}
-    for name, content in world.statistics().items():
+    for name, content in world.statistics(until).items():
         if isinstance(content, (Level, Tally)):
             values |= numbers_of(name, content, warmup, until)
         else:
@@ -213,24 +213,26 @@ class _World:
                 for event in self.entities[name].handle(what, now, self.states[name]) or ():
                     self.schedule(event, now)
             except Exception as error:
-                raise self.wrong(error, name, what, now) from error
+                raise self.wrong(error, name, f"event {what!r:.80}", what, now) from error
 
-    def wrong(self, error: Exception, name: str, what: Any, now: float) -> EntityError:
+    def statistics(self, now: float) -> dict[str, Any]:
+        """Numbers and monitors by "entity.name"."""
+        found: dict[str, Any] = {}
+        for name, entity in self.entities.items():
+            try:
+                found |= {f"{name}.{what}": content for what, content in entity.statistics(self.states[name]).items()}
+            except Exception as error:
+                raise self.wrong(error, name, "its statistics", None, now) from error
+        return found
+
+    def wrong(self, error: Exception, name: str, where: str, event: Any, now: float) -> EntityError:
         """The error of an entity, with its state."""
         state = self.states[name]
         found = EntityError(
-            f"entity {name!r}, event {what!r:.80}, at time {now:g}: {type(error).__name__}: {error}; "
-            f"its state: {_shown(state)}"
+            f"entity {name!r}, {where}, at time {now:g}: {type(error).__name__}: {error}; its state: {_shown(state)}"
         )
-        found.entity, found.event, found.time, found.state = name, what, now, state
+        found.entity, found.event, found.time, found.state = name, event, now, state
         return found
-
-    def statistics(self) -> dict[str, Any]:
-        return {
-            f"{name}.{what}": content
-            for name, entity in self.entities.items()
-            for what, content in entity.statistics(self.states[name]).items()
-        }
 
 
 def _shown(state: Any) -> str:
@@ -244,18 +246,18 @@ def _shown(state: Any) -> str:
 
 def _check(entities: Any, start: list[Event], until: Any, warmup: Any) -> None:
     if not isinstance(entities, Mapping) or not entities:
-        raise TypeError(f"run: entities are a dict of names and entities, got {entities!r:.80}")
+        raise TypeError(f"entities are a dict of names and entities, got {entities!r:.80}")
     for name, entity in entities.items():
         if not isinstance(name, str) or not name or "." in name:
-            raise ValueError(f"run: an entity's name is a non-empty string without a dot, got {name!r}")
+            raise ValueError(f"an entity's name is a non-empty string without a dot, got {name!r}")
         if not isinstance(entity, Entity):
-            raise TypeError(f"run: entity {name!r} must be an instance of a class of livesim.Entity, got {entity!r}")
+            raise TypeError(f"entity {name!r} must be an instance of a class of livesim.Entity, got {entity!r}")
     if not start:
-        raise ValueError("run: start holds no event, so nothing would happen; give one, such as (0, 'lamp', 'on')")
+        raise ValueError("start holds no event, so nothing would happen; give one, such as (0, 'lamp', 'on')")
     if not (isinstance(until, (int, float)) and 0 < until < math.inf):
-        raise ValueError(f"run: until must be a finite time above 0, got {until!r}")
+        raise ValueError(f"until must be a finite time above 0, got {until!r}")
     if not (isinstance(warmup, (int, float)) and 0 <= warmup < until):
-        raise ValueError(f"run: warmup must be a time from 0 to until={until:g}, got {warmup!r}")
+        raise ValueError(f"warmup must be a time from 0 to until={until:g}, got {warmup!r}")
 
 
 __all__ = ["Entity", "EntityError", "Event", "Level", "Numbers", "Tally", "Variates", "replicate", "run"]

@@ -79,7 +79,7 @@ class Environment(simpy.Environment):
         return found
 
     def _monitor(self, name: str, kind: type[Any]) -> Any:
-        self.catch_up()
+        self._catch_up()
         monitor = self._monitors.get(name)
         if monitor is None:
             monitor = self._monitors[name] = kind()
@@ -89,8 +89,8 @@ class Environment(simpy.Environment):
             raise TypeError(f"{name!r} is a {type(monitor).__name__.lower()} already; give the other one another name")
         return monitor
 
-    def catch_up(self) -> None:
-        """Do what was to be done before now: to be called before a monitor is used."""
+    def _catch_up(self) -> None:
+        """Do what was to be done before now; a monitor is about to be used."""
         while self._next < self._now:
             self._pass_by()
 
@@ -103,7 +103,7 @@ class Environment(simpy.Environment):
         monitor = self._monitor(name, Tally)
 
         def add(value: float) -> None:
-            self.catch_up()
+            self._catch_up()
             monitor.add(value)
 
         return add
@@ -113,7 +113,7 @@ class Environment(simpy.Environment):
         monitor = self._monitor(name, Level)
 
         def change(value: float) -> None:
-            self.catch_up()
+            self._catch_up()
             monitor.set(self._now, value)
 
         return change

@@ -139,6 +139,8 @@ def _run(
             env.run(until)
         if callable(returned):
             returned = returned()
+    if env.now < warmup:
+        raise ValueError(f"{_name(function)} ended at time {env.now:g}, before the warm-up's end {warmup:g}")
     found, more = env.numbers(), _returned(_name(function), returned)
     if both := sorted(found.keys() & more.keys()):
         raise ValueError(f"{_name(function)} returns {both[0]!r}, which a monitor of it is called too")
@@ -198,7 +200,9 @@ def _returned(name: str, returned: Any) -> dict[str, float]:
 
 
 def _name(model: Any) -> str:
-    return str(getattr(model, "__qualname__", model))
+    while isinstance(model, functools.partial):
+        model = model.func
+    return str(getattr(model, "__qualname__", type(model).__qualname__))
 
 
 __all__ = ["Model", "SimPyModel", "replicate", "run"]
