@@ -19,6 +19,7 @@ from livesim import (
     get,
     hold,
     in_process,
+    item,
     jump,
     label,
     level,
@@ -245,4 +246,50 @@ def factory() -> Model:
     )
 
 
-EVERY = (barbershop, rework, job_shop, clinic, workshop, factory)
+def warehouse() -> Model:
+    """Stores: conditions, orders, little room, patience, items at the start."""
+    return (
+        Model("warehouse")
+        .resource("clerk", 2)
+        .store("dock", capacity=4)
+        .store("shelf", capacity=30, discipline=item("due"), initial=[{"due": 5, "size": 1}, {"due": 2, "size": 2}])
+        .store("pile", discipline="lifo")
+        .process(
+            "truck",
+            arrive(every=exponential(mean=3.0), batch=2),
+            assign(load=uniform(0, 10)),
+            renege(uniform(5, 30), "away"),
+            put("dock", item={"size": attribute("load"), "due": now() + uniform(0, 50)}),
+            decide(0.3, "away"),
+            put("pile", item={"size": uniform(0, 5)}),
+            label("away"),
+            depart(),
+        )
+        .process(
+            "porter",
+            arrive(at=[0, 0, 1]),
+            label("next"),
+            get("dock", into={"size": "size", "due": "due"}),
+            hold(uniform(0.5, 2)),
+            put("shelf", item={"size": attribute("size"), "due": attribute("due")}),
+            jump("next"),
+        )
+        .process(
+            "order",
+            arrive(every=exponential(mean=2.0)),
+            assign(least=uniform(0, 9)),
+            seize("clerk"),
+            renege(exponential(mean=20.0), "nothing"),
+            get("shelf", where=(item("size") >= attribute("least")) & (item("due") > 1), into={"got": "size"}),
+            hold(attribute("got") / 5),
+            record("size", attribute("got")),
+            label("nothing"),
+            release("clerk"),
+            record("on the shelf", level("shelf")),
+            get("pile", where=where(attribute("least") > 5, item("size") > 2, 1)),
+            depart(),
+        )
+    )
+
+
+EVERY = (barbershop, rework, job_shop, clinic, workshop, factory, warehouse)

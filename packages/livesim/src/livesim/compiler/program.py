@@ -32,6 +32,8 @@ class Op(IntEnum):
     WAIT = 16  # queue, -, -, patience (value), where impatience goes
     PUT = 17  # container, amount (value), queue, patience (value), where impatience goes
     GET = 18  # as PUT
+    PUT_ITEM = 19  # store, -, queue, patience (value), where to, first pair in `sets` (field, value), how many pairs
+    GET_ITEM = 20  # store, condition (value; any item), queue, patience, where to, first pair (attribute, field), how many
 
 
 class Code(IntEnum):
@@ -48,28 +50,29 @@ class Code(IntEnum):
     LEVEL = 8
     NOW = 9
     AGE = 10
-    ADD = 11
-    SUB = 12
-    MUL = 13
-    TRUEDIV = 14
-    LT = 15
-    LE = 16
-    GT = 17
-    GE = 18
-    EQUAL = 19
-    NOT_EQUAL = 20
-    AND = 21
-    OR = 22
-    MINIMUM = 23
-    MAXIMUM = 24
-    NEG = 25
-    NOT = 26
-    ABS = 27
-    FLOOR = 28
-    SQRT = 29
-    EXP = 30
-    LOG = 31
-    WHERE = 32
+    ITEM = 11
+    ADD = 12
+    SUB = 13
+    MUL = 14
+    TRUEDIV = 15
+    LT = 16
+    LE = 17
+    GT = 18
+    GE = 19
+    EQUAL = 20
+    NOT_EQUAL = 21
+    AND = 22
+    OR = 23
+    MINIMUM = 24
+    MAXIMUM = 25
+    NEG = 26
+    NOT = 27
+    ABS = 28
+    FLOOR = 29
+    SQRT = 30
+    EXP = 31
+    LOG = 32
+    WHERE = 33
 
 
 STACK = 32
@@ -157,6 +160,7 @@ class Status(IntEnum):
     TRACE = 3  # no room in the trace
     PAUSED = 4  # as many events as were asked for
     ERROR = 5
+    ITEMS = 6  # no room for another item
 
 
 class Fault(IntEnum):
@@ -211,7 +215,11 @@ class Program(NamedTuple):
     resources: np.ndarray
     """int64 (resource, 6): first capacity, largest, Discipline, its expression (value), preemption, holders (-1)."""
     containers: np.ndarray
-    """float64 (container, 2): capacity, what it holds at the start."""
+    """float64 (container or store, 2): capacity, what it holds at the start."""
+    stores: np.ndarray
+    """int64 (container or store, 2): Discipline (-1: a container), its expression (value)."""
+    items: np.ndarray
+    """float64 (item, 1 + field): the store that holds it at the start, and what it has (NaN: nothing)."""
     attributes: np.ndarray
     """float64 (attribute,): what a new job has."""
     streams: np.ndarray
@@ -227,6 +235,7 @@ class Names(NamedTuple):
     resources: tuple[str, ...]
     """Resources, then conveyors."""
     containers: tuple[str, ...]
+    """Containers, then stores."""
     queues: tuple[str, ...]
     tallies: tuple[tuple[str, str], ...]
     """Process and name of each tally."""

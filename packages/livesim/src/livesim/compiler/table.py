@@ -61,12 +61,16 @@ class Compiler:
         self.chosen = chosen
         self.processes = list(model.processes)
         self.resources = [*model.resources, *model.conveyors]
-        self.containers = list(model.containers)
+        self.containers = [*model.containers, *model.stores]
         self.queues = [*self.resources]
         for name in self.containers:
             self.queues += [f"{name} get", f"{name} put"]
         self.signals: dict[str, int] = {}
         self.attributes: dict[str, float] = {}
+        self.fields: dict[str, None] = dict.fromkeys(
+            field for store in model.stores.values() for item in store.initial for field, _ in item
+        )
+        """The numbers that items have."""
         self.tallies: list[tuple[str, str]] = []
         self.code: list[list[int]] = []
         self.steps: list[tuple[str, int, str]] = []
@@ -92,9 +96,14 @@ class Compiler:
             for step in process.steps:
                 if isinstance(step, verbs.Assign):
                     self.attributes |= dict.fromkeys(dict(step.values), math.nan)
+                if isinstance(step, verbs.Get):
+                    self.attributes |= dict.fromkeys(dict(step.into), math.nan)
+                if isinstance(step, verbs.Put) and step.item is not None:
+                    self.fields |= dict.fromkeys(dict(step.item))
                 if isinstance(step, (verbs.Signal, verbs.Wait)) and step.name not in self.signals:
                     self.signals[step.name] = self._queue(f"signal {step.name}")
         resources, clocks, holders = self._resources()
+        stores, items = self._stores()
         sources = [self._process(process) for process in self.model.processes.values()]
         program = Program(
             code=_integers(self.code, 8),
@@ -109,7 +118,12 @@ class Compiler:
             clocks=_integers(clocks, 8),
             times=np.array(self.times, np.float64),
             resources=_integers(resources, 6),
-            containers=np.array([(c.capacity, c.initial) for c in self.model.containers.values()]).reshape(-1, 2),
+            containers=np.array(
+                [(c.capacity, c.initial) for c in self.model.containers.values()]
+                + [(store.capacity, len(store.initial)) for store in self.model.stores.values()]
+            ).reshape(-1, 2),
+            stores=_integers(stores, 2),
+            items=np.array(items, np.float64).reshape(-1, 1 + len(self.fields)),
             attributes=np.array(list(self.attributes.values()), np.float64),
             streams=np.array(self.streams, np.uint64),
             sizes=np.array([len(self.queues), len(self.tallies), self.counters, holders], np.int64),
@@ -151,6 +165,19 @@ class Compiler:
         conveyors = self.model.conveyors.values()
         rows += [[belt.capacity, belt.capacity, Discipline.FIFO, -1, Mode.FINISH, -1] for belt in conveyors]
         return rows, clocks, holders
+
+    def _stores(self) -> tuple[list[list[int]], list[list[float]]]:
+        """A row for each container and store, and what stores hold at the start."""
+        rows = [[-1, -1] for _ in self.model.containers]
+        items = []
+        for store in self.model.stores.values():
+            number = float(len(rows))
+            if isinstance(store.discipline, str):
+                rows.append([Discipline[store.discipline.upper()], -1])
+            else:
+                rows.append([Discipline.EXPRESSION, self._value(store.discipline, f"{store.name}/order")])
+            items += [[number, *(dict(item).get(field, math.nan) for field in self.fields)] for item in store.initial]
+        return rows, items
 
     def _periods(self, periods: tuple[tuple[float, float, float], ...]) -> int:
         first = len(self.times)
@@ -285,6 +312,19 @@ class Compiler:
                 return [([Op.SIGNAL, self.signals[step.name]], {})]
             case verbs.Wait():
                 return [([Op.WAIT, self.signals[step.name], -1, -1, *wait], away)]
+            case verbs.Get() | verbs.Put() if step.container in self.model.stores:
+                store = self.containers.index(step.container)
+                if isinstance(step, verbs.Get):
+                    op, side = Op.GET_ITEM, "get"
+                    pairs = [(list(self.attributes).index(name), self._field(place, of)) for name, of in step.into]
+                    condition = -1 if step.where is None else value(step.where)
+                else:
+                    op, side, condition = Op.PUT_ITEM, "put", -1
+                    pairs = [(self._field(place, name), value(given, name)) for name, given in step.item or ()]
+                queue = self.queues.index(f"{step.container} {side}")
+                first = len(self.sets)
+                self.sets += itertools.chain.from_iterable(pairs)
+                return [([op, store, condition, queue, *wait, first, len(pairs)], away)]
             case verbs.Get() | verbs.Put():
                 container = self.containers.index(step.container)
                 op, side = (Op.GET, "get") if isinstance(step, verbs.Get) else (Op.PUT, "put")
@@ -318,6 +358,13 @@ class Compiler:
                     after, hops = self.code[after][1], hops + 1
                 if after < len(self.code) and self.code[after][0] == Op.RELEASE:
                     row[2] = Class.RELEASING
+
+    def _field(self, where: str, name: str) -> int:
+        """The number of an item's number."""
+        if name not in self.fields:
+            there = ", ".join(map(repr, self.fields)) or "none"
+            raise ValueError(f"{where}: no put gives items a number {name!r}; there are: {there}")
+        return list(self.fields).index(name)
 
     def _set(self, names: tuple[str, ...], *extra: int) -> int:
         """A resource's number, or where the numbers of several begin."""
@@ -404,10 +451,12 @@ class Compiler:
         elif isinstance(folded, State):
             if folded.kind == "attribute":
                 self.attributes.setdefault(folded.name, math.nan)
+            if folded.kind == "item":
+                self._field("item", folded.name)
             tables: dict[str, list[str]] = {
                 "attribute": list(self.attributes), "queue_length": self.resources, "busy": self.resources,
                 "free": self.resources, "capacity": self.resources, "in_process": self.processes,
-                "level": self.containers,
+                "level": self.containers, "item": list(self.fields),
             }  # fmt: skip
             table = tables.get(folded.kind)
             self._emit(Code[folded.kind.upper()], table.index(folded.name) if table else 0)

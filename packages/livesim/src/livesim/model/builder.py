@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from livesim.model.resources import (
     Failures,
     Resource,
     Schedule,
+    Store,
     one_of,
     positive_number,
     whole,
@@ -65,6 +67,7 @@ class Model:
         self.resources: dict[str, Resource] = {}
         self.conveyors: dict[str, Conveyor] = {}
         self.containers: dict[str, Container] = {}
+        self.stores: dict[str, Store] = {}
         self.processes: dict[str, Process] = {}
 
     def resource(
@@ -119,6 +122,35 @@ class Model:
         self.containers[name] = Container(name, limit, float(initial))
         return self
 
+    def store(
+        self,
+        name: str,
+        *,
+        capacity: float = math.inf,
+        discipline: str | Expression = "fifo",
+        initial: Sequence[Mapping[str, float]] = (),
+    ) -> Model:
+        """Add a store of items, at most `capacity` of them; each has numbers by name.
+
+        discipline: which item is taken first: "fifo", "lifo", or an expression of its numbers, the smallest value first
+            and equal ones as they came: `item("due")`.
+        initial: the items that are there at the start: `[{"size": 3}, {"size": 1}]`.
+        """
+        self._new_name("store", name)
+        where = f"store {name!r}"
+        if capacity != math.inf:
+            capacity = float(whole(f"{where}: capacity", capacity, 1))
+        if not isinstance(discipline, Expression):
+            one_of(f"{where}: discipline", discipline, ("fifo", "lifo"))
+        for leaf in leaves(discipline):
+            if isinstance(leaf, State) and leaf.kind != "item":
+                raise ValueError(f"{where}: its order is by numbers of the items alone, such as item('due'), not by {leaf}")
+        items = tuple(tuple((str(of), float(number)) for of, number in given.items()) for given in initial)
+        if len(items) > capacity:
+            raise ValueError(f"{where}: {len(items)} items at the start are more than the capacity {capacity:g}")
+        self.stores[name] = Store(name, capacity, discipline, items)
+        return self
+
     def process(self, name: str, *steps: Step) -> Model:
         """Add a process: `arrive(...)`, then its steps. Anything wrong in it is an error that names the step."""
         self._new_name("process", name)
@@ -128,8 +160,8 @@ class Model:
         return self
 
     def names(self) -> list[str]:
-        """Every name in the model: resources, conveyors, containers and processes."""
-        return [*self.resources, *self.conveyors, *self.containers, *self.processes]
+        """Every name in the model: resources, conveyors, containers, stores and processes."""
+        return [*self.resources, *self.conveyors, *self.containers, *self.stores, *self.processes]
 
     def parameters(self) -> dict[str, float]:
         """The parameters that the model names, and their defaults."""
@@ -192,6 +224,8 @@ class Model:
         for resource in self.resources.values():
             for content in (resource.discipline, resource.failures):
                 yield from _leaves(content)
+        for store in self.stores.values():
+            yield from _leaves(store.discipline)
         for process in self.processes.values():
             for step in process.steps:
                 yield from _leaves(step)
@@ -213,6 +247,7 @@ class Model:
         if not steps or not isinstance(steps[0], Arrive):
             raise ValueError(f"process {name!r}: step 1 must be arrive(...), got {steps[0] if steps else 'nothing'}")
         attributes = {attribute for step in steps if isinstance(step, Assign) for attribute, _ in step.values}
+        attributes |= {attribute for step in steps if isinstance(step, Get) for attribute, _ in step.into}
         for number, step in enumerate(steps, 1):
             if not isinstance(step, Step):
                 raise TypeError(f"process {name!r}, step {number}: expected a verb such as hold(3), got {step!r}")
@@ -250,13 +285,26 @@ class Model:
         if isinstance(step, Transport):
             self._known(where, "conveyor", step.conveyor, self.conveyors)
         if isinstance(step, (Get, Put)):
-            self._known(where, "container", step.container, self.containers)
-            most_held = self.containers[step.container].capacity
-            if isinstance(step.amount, float) and step.amount > most_held:
-                raise ValueError(
-                    f"{where}: more than the capacity {most_held:g} of {step.container!r}: it would wait forever"
-                )
+            self._check_stock(where, step)
         self._check_states(where, step, process, attributes)
+
+    def _check_stock(self, where: str, step: Get | Put) -> None:
+        """A store takes items, a container amounts; a condition reads what cannot change while the job waits."""
+        self._known(where, "container", step.container, [*self.containers, *self.stores])
+        of_items = step.item is not None if isinstance(step, Put) else step.where is not None or bool(step.into)
+        if step.container in self.stores:
+            if step.amount != 1.0:
+                raise ValueError(f"{where}: {step.container!r} is a store of items, which come one by one, not by amounts")
+            condition = step.where if isinstance(step, Get) else None
+            for leaf in leaves(condition):
+                if isinstance(leaf, State) and leaf.kind not in ("item", "attribute"):
+                    raise ValueError(f"{where}: where= reads the item and the job's attributes alone, not {leaf}")
+            return
+        if of_items:
+            raise ValueError(f"{where}: {step.container!r} is a container of amounts; items belong into a store")
+        most = self.containers[step.container].capacity
+        if isinstance(step.amount, float) and step.amount > most:
+            raise ValueError(f"{where}: more than the capacity {most:g} of {step.container!r}: it would wait forever")
 
     def _check_states(
         self, where: str, content: Any, process: str | None = None, attributes: Iterable[str] | None = None
@@ -264,7 +312,7 @@ class Model:
         known: dict[str, Iterable[str]] = {
             "a resource": self.resources,
             "a process": [*self.processes, *([process] if process else [])],
-            "a container": self.containers,
+            "a container": [*self.containers, *self.stores],
         }
         for leaf in _leaves(content):
             if not isinstance(leaf, State):
@@ -274,6 +322,9 @@ class Model:
                 if attributes is not None and leaf.name not in attributes:
                     there = ", ".join(map(repr, sorted(attributes))) or "none"
                     raise ValueError(f"{where}: no step assigns the attribute {leaf.name!r}; there are: {there}")
+            elif kind == "an item":
+                if not isinstance(content, Get):
+                    raise ValueError(f"{where}: {leaf} is read by a store's order and by get(..., where=) alone")
             elif kind != "nothing":
                 self._known(where, kind.split()[-1], leaf.name, known[kind])
 

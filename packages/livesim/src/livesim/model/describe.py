@@ -24,6 +24,7 @@ def describe(model: Model) -> str:
         lines.append(f"  conveyor {conveyor.name!r}: takes {time:g}, capacity={conveyor.capacity}")
     for container in model.containers.values():
         lines.append(f"  container {container.name!r}: capacity={container.capacity:g}, initial={container.initial:g}")
+    lines += [f"  {store}" for store in model.stores.values()]
     for process in model.processes.values():
         lines += ["", f"process {process.name!r}"]
         for number, step in enumerate(process.steps, 1):

@@ -24,6 +24,7 @@ STATES = {
     "capacity": "a resource",
     "in_process": "a process",
     "level": "a container",
+    "item": "an item",
     "now": "nothing",
     "age": "nothing",
 }
@@ -220,8 +221,13 @@ def in_process(process: str) -> State:
 
 
 def level(container: str) -> State:
-    """What a container holds now."""
+    """What a container holds now, or how many items a store."""
     return State("level", container)
+
+
+def item(name: str) -> State:
+    """A number of an item in a store, for the store's order and `get(..., where=)`; NaN where it has none of the name."""
+    return State("item", name)
 
 
 def now() -> State:

@@ -1,4 +1,4 @@
-"""What jobs compete for: resources with their schedules and failures, conveyors, containers."""
+"""What jobs compete for: resources with their schedules and failures, conveyors, containers, stores."""
 
 from __future__ import annotations
 
@@ -87,6 +87,22 @@ class Container:
     initial: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Items that jobs put in and take out, each with numbers by name."""
+
+    name: str
+    capacity: float = math.inf
+    discipline: str | Expression = "fifo"
+    initial: tuple[tuple[tuple[str, float], ...], ...] = ()
+
+    def __str__(self) -> str:
+        return (
+            f"store {self.name!r}: capacity={self.capacity:g}, discipline={self.discipline}, "
+            f"items at the start: {len(self.initial)}"
+        )
+
+
 def schedule(periods_: Sequence[tuple[float, float, int]], *, then: str, jobs: str = "finish") -> Schedule:
     """A resource's capacity over time: periods `(start, end, capacity)` that follow each other from 0.
 
@@ -152,6 +168,7 @@ __all__ = [
     "Failures",
     "Resource",
     "Schedule",
+    "Store",
     "failures",
     "one_of",
     "positive_number",

@@ -77,6 +77,7 @@ def to_dict(model: Model) -> dict[str, Any]:
         "resources": resources,
         "conveyors": [vars(conveyor) for conveyor in model.conveyors.values()],
         "containers": [{name: encode(part) for name, part in vars(c).items()} for c in model.containers.values()],
+        "stores": [{name: encode(part) for name, part in vars(store).items()} for store in model.stores.values()],
         "processes": [
             {"name": process.name, "steps": [_step(step) for step in process.steps]}
             for process in model.processes.values()
@@ -100,6 +101,9 @@ def from_dict(whole: Mapping[str, Any], model: Model) -> Model:
         model.conveyor(**row)
     for row in whole["containers"]:
         model.container(**{name: decode(part) for name, part in row.items()})
+    for row in whole.get("stores", []):
+        given = {name: decode(part) for name, part in row.items()}
+        model.store(given.pop("name"), **given | {"initial": [dict(item) for item in given["initial"]]})
     for row in whole["processes"]:
         model.process(row["name"], *map(_rebuilt, row["steps"]))
     return model
@@ -124,6 +128,8 @@ def _rebuilt(row: Mapping[str, Any]) -> verbs.Step:
         if len(branches) == 1:
             return verbs.decide(*branches[0])
         return verbs.decide({label: chance for chance, label in branches})
+    if verb in ("put", "get"):
+        given |= {name: dict(given[name]) for name in ("item", "into") if name in given}
     if verb == "assign":
         return verbs.assign(**dict(given["values"]))
     if verb == "record":

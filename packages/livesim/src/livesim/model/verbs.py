@@ -19,8 +19,6 @@ class Step:
     """One step of a process."""
 
     verb: ClassVar[str]
-    draws: ClassVar[tuple[str, ...]] = ()
-    """The fields that may be distributions."""
 
     def __str__(self) -> str:
         return f"{self.verb}({', '.join(f'{name}={text(content)}' for name, content in self.given().items())})"
@@ -34,7 +32,8 @@ class Step:
 
     def labels(self) -> tuple[str, ...]:
         """The labels that the step may jump to."""
-        return ()
+        to = getattr(self, "to", None)
+        return () if to is None else (to,)
 
     def falls_through(self) -> bool:
         """Whether a job may go on to the next step."""
@@ -44,7 +43,6 @@ class Step:
 @dataclass(frozen=True, eq=False)
 class Arrive(Step):
     verb = "arrive"
-    draws = ("every", "first", "batch")
     every: Value | None = None
     at: tuple[float, ...] | None = None
     rate: tuple[tuple[float, float, float], ...] | None = None
@@ -57,7 +55,6 @@ class Arrive(Step):
 @dataclass(frozen=True, eq=False)
 class Seize(Step):
     verb = "seize"
-    draws = ("units", "priority")
     resources: tuple[str, ...]
     units: Value = 1.0
     priority: Value = 0.0
@@ -67,12 +64,8 @@ class Seize(Step):
 @dataclass(frozen=True, eq=False)
 class Renege(Step):
     verb = "renege"
-    draws = ("after",)
     after: Value
     to: str
-
-    def labels(self) -> tuple[str, ...]:
-        return (self.to,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,21 +74,16 @@ class Balk(Step):
     when: Value
     to: str
 
-    def labels(self) -> tuple[str, ...]:
-        return (self.to,)
-
 
 @dataclass(frozen=True, eq=False)
 class Hold(Step):
     verb = "hold"
-    draws = ("time",)
     time: Value
 
 
 @dataclass(frozen=True, eq=False)
 class Route(Step):
     verb = "route"
-    draws = ("time",)
     time: Value
 
 
@@ -127,7 +115,6 @@ class Decide(Step):
 @dataclass(frozen=True, eq=False)
 class Assign(Step):
     verb = "assign"
-    draws = ("values",)
     values: tuple[tuple[str, Value], ...]
 
 
@@ -142,9 +129,6 @@ class Jump(Step):
     verb = "jump"
     to: str
 
-    def labels(self) -> tuple[str, ...]:
-        return (self.to,)
-
     def falls_through(self) -> bool:
         return False
 
@@ -155,14 +139,10 @@ class Loop(Step):
     to: str
     times: Value
 
-    def labels(self) -> tuple[str, ...]:
-        return (self.to,)
-
 
 @dataclass(frozen=True, eq=False)
 class Record(Step):
     verb = "record"
-    draws = ("value",)
     name: str
     value: Value
 
@@ -181,12 +161,8 @@ class Unbatch(Step):
 @dataclass(frozen=True, eq=False)
 class Split(Step):
     verb = "split"
-    draws = ("parts",)
     parts: Value
     to: str | None = None
-
-    def labels(self) -> tuple[str, ...]:
-        return () if self.to is None else (self.to,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,18 +185,24 @@ class Wait(Step):
 
 @dataclass(frozen=True, eq=False)
 class Put(Step):
+    """Into a container an amount, into a store an item: the names of its numbers, and their values."""
+
     verb = "put"
-    draws = ("amount",)
     container: str
-    amount: Value
+    amount: Value = 1.0
+    item: tuple[tuple[str, Value], ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Get(Step):
+    """Out of a container an amount, out of a store an item: the first that meets a condition."""
+
     verb = "get"
-    draws = ("amount",)
     container: str
-    amount: Value
+    amount: Value = 1.0
+    where: Expression | float | None = None
+    into: tuple[tuple[str, str], ...] = ()
+    """Attributes of the job, and the numbers of the item that they are set to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -415,14 +397,28 @@ def wait(name: str) -> Wait:
     return Wait(_name("wait", "signal", name))
 
 
-def put(container: str, amount: Any = 1) -> Put:
-    """Put an amount into a container, waiting while there is no room."""
-    return Put(_name("put", "container", container), positive("put", "amount", value("put", "amount", amount)))
+def put(container: str, amount: Any = 1, *, item: Mapping[str, Any] | None = None) -> Put:
+    """Put an amount into a container, or an item into a store, waiting while there is no room.
+
+    item: the numbers that the item has, by name; they are known before the wait. `put("shelf", item={"size": 3})`.
+    """
+    values = None if item is None else tuple((name, value("put", name, given)) for name, given in item.items())
+    return Put(_name("put", "container", container), positive("put", "amount", value("put", "amount", amount)), values)
 
 
-def get(container: str, amount: Any = 1) -> Get:
-    """Take an amount out of a container, waiting while there is too little."""
-    return Get(_name("get", "container", container), positive("get", "amount", value("get", "amount", amount)))
+def get(
+    container: str, amount: Any = 1, *, where: Any = None, into: Mapping[str, str] | None = None
+) -> Get:
+    """Take an amount out of a container, or an item out of a store, waiting while there is none.
+
+    where: a condition on the item and the job, such as `item("size") <= attribute("room")`; the first item in the
+        store's order that meets it is taken. Whoever waits for another item holds nobody up.
+    into: attributes of the job that are set to numbers of the item: `{"got": "size"}`.
+    """
+    condition = None if where is None else _expression("get", "where", where)
+    pairs = tuple((_name("get", "attribute", name), _name("get", "number", of)) for name, of in (into or {}).items())
+    amount = positive("get", "amount", value("get", "amount", amount))
+    return Get(_name("get", "container", container), amount, condition, pairs)
 
 
 def depart() -> Depart:

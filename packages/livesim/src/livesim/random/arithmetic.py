@@ -1,5 +1,7 @@
 """What the samplers calculate with: the functions of `math` that CPython and Numba share to the bit, and no others."""
 
+from __future__ import annotations
+
 import math
 
 from livesim.random.kinds import LARGEST_COUNT

@@ -3,13 +3,15 @@
 Keys are uint64 and counters int64. `fastmath` stays off and no operation is fused, so a draw has the reference's bits.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
-from numba import njit, uint64
-from numba.extending import overload, register_jitable
+from numba import types, uint64
 
+from livesim.native.routines import SCALARS, routine
 from livesim.random import arithmetic, continuous, counts, samplers, streams
 
 MIX_1 = np.uint64(streams.MIX_1)
@@ -21,63 +23,62 @@ JOB_STEP = np.uint64(streams.JOB_STEP)
 DRAW_STEP = np.uint64(streams.DRAW_STEP)
 S12, S27, S30, S31 = (np.uint64(shift) for shift in (12, 27, 30, 31))
 
-INLINE: Any = {"nogil": True, "error_model": "numpy", "forceinline": True}
-CALLED: Any = {"nogil": True, "error_model": "numpy"}
+Word: TypeAlias = Any
+"""64 bits without a sign."""
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+KNOWN = {
+    **SCALARS,
+    "Word": types.uint64,
+    "key: int": types.uint64,
+    "Sequence[float]": types.Array(types.float64, 1, "C"),
+}
 
 
-def inlined(function: Function) -> Function:
-    """Compile a function whose body goes wherever it is called."""
-    return njit(cache=True, **INLINE)(function)
+def inlined(function: Any) -> Any:
+    """Put a function into the compiled ones that call it."""
+    return routine(function, KNOWN, inline=True)
 
 
 @inlined
-def mix(word: Any) -> Any:
+def mix(word: Word) -> Word:
     word = (word ^ (word >> S30)) * MIX_1
     word = (word ^ (word >> S27)) * MIX_2
     return word ^ (word >> S31)
 
 
 @inlined
-def replication_key(seed: Any, replication: Any) -> Any:
+def replication_key(seed: Word, replication: Word) -> Word:
     """As `streams.replication_key`."""
-    return mix(mix(uint64(seed) + SEED_STEP) + uint64(replication) * REPLICATION_STEP)
+    return mix(mix(seed + SEED_STEP) + replication * REPLICATION_STEP)
 
 
 @inlined
-def stream_key(replication: Any, stream: Any) -> Any:
+def stream_key(replication: Word, stream: Word) -> Word:
     """As `streams.stream_key`."""
-    return mix(uint64(replication) + uint64(stream) * STREAM_STEP)
+    return mix(replication + stream * STREAM_STEP)
 
 
 @inlined
-def job_key(stream: Any, job: Any) -> Any:
+def job_key(stream: Word, job: Word) -> Word:
     """As `streams.job_key`."""
-    return mix(uint64(stream) + uint64(job) * JOB_STEP)
+    return mix(stream + job * JOB_STEP)
 
 
 @inlined
-def bits(key: Any, counter: Any) -> Any:
+def bits(key: Word, counter: Word) -> Word:
     """As `streams.bits`."""
-    return mix(uint64(key) + uint64(counter) * DRAW_STEP)
+    return mix(key + counter * DRAW_STEP)
 
 
 @inlined
-def uniform(key: Any, counter: Any) -> Any:
+def uniform(key: Word, counter: int) -> float:
     """As `streams.uniform`."""
-    return np.float64(bits(key, counter) >> S12) * 2.0**-52 + 2.0**-53
+    return np.float64(bits(key, uint64(counter)) >> S12) * 2.0**-52 + 2.0**-53
 
 
-@overload(streams.uniform, jit_options=INLINE)
-def _uniform(key: Any, counter: Any) -> Any:
-    def implementation(key: Any, counter: Any) -> Any:
-        return uniform(key, counter)
+routine(streams.uniform, KNOWN, inline=True, body=uniform)
 
-    return implementation
-
-
-# A sampler that takes an array and is not inlined costs its caller 30 ns; one of scalars costs nothing that shows.
+# What is short, or takes the table, goes into its callers.
 INLINED: tuple[Callable[..., Any], ...] = (
     arithmetic.exp,
     arithmetic.whole,
@@ -103,10 +104,9 @@ OUT_OF_LINE: tuple[Callable[..., Any], ...] = (
     counts.negative_binomial,
     samplers.draw_from_parameters,
     samplers.draw_from_table,
+    samplers.draw,
 )
 for _sampler in INLINED:
-    register_jitable(**INLINE)(_sampler)
+    inlined(_sampler)
 for _sampler in OUT_OF_LINE:
-    register_jitable(**CALLED)(_sampler)
-
-draw_compiled = inlined(samplers.draw)
+    routine(_sampler, KNOWN)

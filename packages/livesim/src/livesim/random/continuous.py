@@ -1,5 +1,7 @@
 """Continuous variates, each with the source of its method."""
 
+from __future__ import annotations
+
 import math
 
 from livesim.random.arithmetic import INFINITY, NAN, exp

@@ -1,5 +1,7 @@
 """Counts, each with the source of its method."""
 
+from __future__ import annotations
+
 import math
 
 from livesim.random.arithmetic import NAN, log_of_complement, whole

@@ -6,6 +6,8 @@ to draw: two scenarios share a job's random numbers whatever else happens in the
 `livesim.random.compiled` holds the same for Numba.
 """
 
+from __future__ import annotations
+
 import hashlib
 
 MASK = 2**64 - 1

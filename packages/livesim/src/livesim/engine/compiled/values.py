@@ -1,54 +1,31 @@
-"""Values of expressions and draws of the compiled interpreter, behind one address.
-
-Numba links into a function what it calls, and optimises all of it again. The samplers, needed by twenty functions,
-would be much of what the kernel takes to compile; called through a pointer they are compiled once, for 4 ns a call.
-Constants and plain exponentials do not come here.
-"""
+"""Values of expressions, and draws."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
-from numba.extending import intrinsic
 from numpy import float64, int64, uint64
 
 from livesim.compiler.program import EXPRESSION, Code
-from livesim.engine.world import (
-    ROOM,
-    WORLD,
-    attributes_of,
-    bytecode_of,
-    constants_of,
-    jobs_of,
-    keys_of,
-    levels_of,
-    numbers_of,
-    pointer,
-    stack_of,
-    table_of,
-    values_of,
-)  # fmt: skip
-from livesim.random import Kind
-from livesim.random.compiled import draw_compiled, job_key
+from livesim.engine.compiled.constants import CONSTANT, TRACE
+from livesim.engine.compiled.readers import attributes_of, bytecode_of, constants_of, counters_of, fields_of, jobs_of, keys_of, levels_of, numbers_of, stack_of, table_of, values_of
+from livesim.engine.compiled.typed import Word, World, inlined, routine
+from livesim.random.compiled import job_key, uniform
+from livesim.random.samplers import draw
 
-compiled = njit(nogil=True, cache=True, error_model="numpy")
-inline = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-
-# Numba reads an enum's member as an object; a plain integer is a constant.
-END, PUSH, ATTRIBUTE, QUEUE_LENGTH, BUSY, FREE_UNITS, CAPACITY, IN_PROCESS, LEVEL, NOW, AGE = map(int, list(Code)[:11])
-ADD, SUB, MUL, TRUEDIV, LT, LE, GT, GE, EQUAL, NOT_EQUAL, AND, OR, MINIMUM, MAXIMUM = map(int, list(Code)[11:25])
-NEG, NOT, ABS, FLOOR, SQRT, EXP, LOG, WHERE = map(int, list(Code)[25:])
-TRACE = int(Kind.TRACE)
+END, PUSH, ATTRIBUTE, QUEUE_LENGTH, BUSY, FREE_UNITS, CAPACITY, IN_PROCESS, LEVEL, NOW, AGE, ITEM = map(
+    int, list(Code)[:12]
+)
+ADD, SUB, MUL, TRUEDIV, LT, LE, GT, GE, EQUAL, NOT_EQUAL, AND, OR, MINIMUM, MAXIMUM = map(int, list(Code)[12:26])
+NEG, NOT, ABS, FLOOR, SQRT, EXP, LOG, WHERE = map(int, list(Code)[26:])
 FAR = 1 << 62
 FAR_WORD = np.uint64(FAR)
 
 
-@compiled
-def evaluate(w: Any, start: Any, j: Any) -> Any:
+
+@routine
+def evaluate(w: World, start: int, j: int) -> float:
     """The value of an expression for a job: its code works on a stack."""
     jobs = jobs_of(w)
     bytecode, stack, levels = bytecode_of(w), stack_of(w), levels_of(w)
@@ -59,7 +36,7 @@ def evaluate(w: Any, start: Any, j: Any) -> Any:
         argument = bytecode[at].argument
         if code == END:
             return stack[top]
-        if code <= AGE:
+        if code <= ITEM:
             top += 1
             if code == PUSH:
                 stack[top] = constants_of(w)[at]
@@ -80,8 +57,10 @@ def evaluate(w: Any, start: Any, j: Any) -> Any:
                 stack[top] = levels[w.first_container + argument].value
             elif code == NOW:
                 stack[top] = w.now
-            else:
+            elif code == AGE:
                 stack[top] = w.now - jobs[j].born
+            else:
+                stack[top] = fields_of(w)[w.item * w.n_fields + argument]
         elif code >= NEG and code <= LOG:
             x = stack[top]
             if code == NEG:
@@ -138,13 +117,12 @@ def evaluate(w: Any, start: Any, j: Any) -> Any:
         at += 1
 
 
-@compiled
-def draw_here(w: Any, v: Any, j: Any, word: Any, before: Any) -> Any:
-    """An expression's value, or a draw after `before` others here; how many there are now is left in `w.drawn`."""
+@routine
+def draw_here(w: World, v: int, j: int, word: Word, before: int) -> tuple[float, int]:
+    """An expression's value, or a draw after `before` others here; and how many there are now."""
     row = values_of(w)[v]
-    w.drawn = before
     if row.kind == EXPRESSION:
-        return evaluate(w, row.code0, j)
+        return evaluate(w, row.code0, j), before
     p = numbers_of(w)[v]
     p0 = evaluate(w, row.code0, j) if row.code0 >= 0 else p.p0
     p1 = evaluate(w, row.code1, j) if row.code1 >= 0 else p.p1
@@ -153,34 +131,57 @@ def draw_here(w: Any, v: Any, j: Any, word: Any, before: Any) -> Any:
     if row.kind == TRACE:
         # The first job takes the first value.
         position = int64(word) if word < FAR_WORD else FAR
-        no_key: Any = uint64(0)
-        x, _ = draw_compiled(row.kind, p0, p1, p2, p3, table_of(w), no_key, position + before)
-        w.drawn = before + 1
-        return x
-    x, after = draw_compiled(row.kind, p0, p1, p2, p3, table_of(w), job_key(keys_of(w)[row.stream], word), before)
-    w.drawn = after
+        x, _ = draw(row.kind, p0, p1, p2, p3, table_of(w), uint64(0), position + before)
+        return x, before + 1
+    return draw(row.kind, p0, p1, p2, p3, table_of(w), job_key(keys_of(w)[row.stream], word), before)
+
+
+@inlined
+def value_of(w: World, v: int, j: int) -> float:
+    """A number, an expression's value, or a draw keyed by the job and by how many it drew here."""
+    if values_of(w)[v].kind == CONSTANT and values_of(w)[v].dynamic == 0:
+        return numbers_of(w)[v].p0
+    return value_drawn(w, v, j)
+
+
+@routine
+def value_drawn(w: World, v: int, j: int) -> float:
+    jobs = jobs_of(w)
+    counter = values_of(w)[v].counter
+    before = counters_of(w)[j * w.n_counters + counter] if counter >= 0 else int64(0)
+    x, after = draw_here(w, v, j, jobs[j].word, before)
+    if counter >= 0:
+        counters_of(w)[j * w.n_counters + counter] = after
     return x
 
 
-@cfunc(types.float64(types.int64, types.int64, types.int64, types.uint64, types.int64), cache=True)
-def drawer(here: Any, v: Any, j: Any, word: Any, before: Any) -> Any:
-    """`draw_here` of the world at an address."""
-    return draw_here(carray(pointer(here), ROOM, WORLD)[0], v, j, word, before)  # type: ignore[call-arg]
+@inlined
+def next_uniform(w: World, j: int, stream: int, counter: int) -> float:
+    """A number between 0 and 1, keyed by the job and by how many it drew in the stream."""
+    before = int64(0)
+    if counter >= 0:
+        before = counters_of(w)[j * w.n_counters + counter]
+        counters_of(w)[j * w.n_counters + counter] = before + 1
+    return uniform(job_key(keys_of(w)[stream], jobs_of(w)[j].word), before)
 
 
-@intrinsic
-def _call(context: Any, address: Any, here: Any, v: Any, j: Any, word: Any, before: Any) -> Any:
-    """Call what is at the address as `drawer` is called."""
-    signature = types.float64(types.int64, types.int64, types.int64, types.int64, types.uint64, types.int64)
+@routine
+def drawn(w: World, v: int, n: int, now: float) -> float:
+    """A number that belongs to no job, keyed by how many there were before, at a time that has not come yet."""
+    if values_of(w)[v].kind == CONSTANT and values_of(w)[v].dynamic == 0:
+        return numbers_of(w)[v].p0
+    before = w.now
+    w.now = now
+    x, _ = draw_here(w, v, int64(0), uint64(n), int64(0))
+    w.now = before
+    return x
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.FunctionType(ir.DoubleType(), [ir.IntType(64)] * 5)
-        return builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
 
-    return signature, generate
-
-
-@inline
-def draw_behind(w: Any, v: Any, j: Any, word: Any, before: Any) -> Any:
-    """`draw_here`, through its address."""
-    return _call(w.drawer, w.here, v, j, word, before)  # type: ignore[call-arg]
+@routine
+def whole_of(w: World, v: int, j: int) -> float:
+    """A whole number of at least 1, or NaN."""
+    x = value_of(w, v, j)
+    if not (x >= 1.0 and x == math.floor(x) and x < 1e9):
+        w.wrong = x
+        return math.nan
+    return x

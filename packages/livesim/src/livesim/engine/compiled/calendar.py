@@ -1,4 +1,4 @@
-"""The calendar of the compiled interpreter: a 4-ary heap in two arrays, its root left open between events.
+"""The calendar: a 4-ary heap in two arrays, its root left open between events.
 
 Entries come in the order of (time, key); keys are unique, so the order is total. The event that is taken leaves a hole
 at the root, and the next one to be scheduled fills it: a hold is one sift, not two. The smallest of four children is
@@ -7,21 +7,20 @@ found without branches, since mispredicted ones are what a heap costs.
 
 from __future__ import annotations
 
-from typing import Any
-
-from numba import njit
 from numpy import int64
 
-inline = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+from livesim.engine.compiled.readers import event_keys_of, event_times_of
+from livesim.engine.compiled.typed import Floats, Ints, World, inlined, routine
 
 
-@inline
-def earlier(time: Any, key: Any, other_time: Any, other_key: Any) -> Any:
+
+@inlined
+def earlier(time: float, key: int, other_time: float, other_key: int) -> bool:
     return (time < other_time) | ((time == other_time) & (key < other_key))
 
 
-@inline
-def push(times: Any, keys: Any, n: Any, time: Any, key: Any) -> None:
+@inlined
+def push(times: Floats, keys: Ints, n: int, time: float, key: int) -> None:
     """Add an entry to a heap of n without a hole."""
     i = n
     while i > 0:
@@ -35,11 +34,11 @@ def push(times: Any, keys: Any, n: Any, time: Any, key: Any) -> None:
     keys[i] = key
 
 
-@inline
-def replace(times: Any, keys: Any, n: Any, time: Any, key: Any) -> None:
+@inlined
+def replace(times: Floats, keys: Ints, n: int, time: float, key: int) -> None:
     """Put an entry in place of the root of a heap of n."""
-    i: Any = 0
-    c: Any = 1
+    i = 0
+    c = 1
     while c + 3 < n:
         a = c + int64(earlier(times[c + 1], keys[c + 1], times[c], keys[c]))
         d = c + 2 + int64(earlier(times[c + 3], keys[c + 3], times[c + 2], keys[c + 2]))
@@ -53,7 +52,7 @@ def replace(times: Any, keys: Any, n: Any, time: Any, key: Any) -> None:
         i = c
         c = 4 * i + 1
     if c < n:
-        b: Any = c
+        b = c
         for e in range(c + 1, n):
             if earlier(times[e], keys[e], times[b], keys[b]):
                 b = e
@@ -63,3 +62,16 @@ def replace(times: Any, keys: Any, n: Any, time: Any, key: Any) -> None:
             i = b
     times[i] = time
     keys[i] = key
+
+
+@routine
+def schedule(w: World, time: float, event_class: int, slot: int, hole: bool) -> int:
+    """Put an event into the calendar, at its root where that is a hole; its key."""
+    key = event_class << 60 | w.scheduled << 24 | slot
+    w.scheduled += 1
+    if hole:
+        replace(event_times_of(w), event_keys_of(w), w.pending, time, key)
+    else:
+        push(event_times_of(w), event_keys_of(w), w.pending, time, key)
+        w.pending += 1
+    return key

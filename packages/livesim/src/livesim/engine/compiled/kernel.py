@@ -1,8 +1,8 @@
-"""The interpreter for Numba: what `livesim.engine.reference` does, on flat arrays.
+"""The interpreter's loop: what `livesim.engine.reference` does, on flat arrays.
 
-One function for all models: a model is data, so nothing is compiled for it. The kernel comes back with a `Status` when
-it is done, when an array is full (it is grown, and the kernel called again) or after a number of events. What runs
-for every event is written into the kernel; the rest is in `livesim.engine.steps`.
+One function for all models: a model is data, so nothing is compiled for it. It comes back with a `Status` when it is
+done, when an array is full (it is grown, and the function called again) or after a number of events. What runs for every
+event is written here; the rest is in the modules beside this one, under the names that the reference has.
 """
 
 from __future__ import annotations
@@ -11,99 +11,29 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import types
 from numpy import float64, int64, uint64
 
-from livesim.compiler.program import (
-    ENDLESS,
-    FRUITLESS,
-    Action,
-    Class,
-    Discipline,
-    Fault,
-    Mode,
-    Op,
-    Policy,
-    Program,
-    SourceKind,
-    Status,
-)
-from livesim.engine.draws import drawer
-from livesim.engine.heap import push, replace
-from livesim.engine.reference import Outcome, Trace, Waiting
-from livesim.engine.steps import (
-    EXPONENTIAL,
-    batch_up,
-    choose,
-    combine,
-    drawn,
-    give_up,
-    go_on,
-    granted_at_once,
-    leave_batches,
-    level,
-    move,
-    next_arrival,
-    next_uniform,
-    note,
-    patience,
-    queue_up,
-    release_some,
-    serve,
-    serve_container,
-    split,
-    start,
-    take_holder,
-    tally,
-    tick,
-    unbatch,
-    value_of,
-    wake,
-    whole_of,
-)
-from livesim.engine.world import (
-    Arrays,
-    attributes_of,
-    branches_of,
-    code_of,
-    containers_of,
-    counters_of,
-    event_keys_of,
-    event_times_of,
-    flows_of,
-    held_of,
-    initial_of,
-    jobs_of,
-    keys_of,
-    levels_of,
-    numbers_of,
-    queues_of,
-    resources_of,
-    sources_of,
-    tallies_of,
-    values_of,
-)  # fmt: skip
+from livesim.engine.compiled.arrivals import next_arrival, start
+from livesim.engine.compiled.calendar import push, replace
+from livesim.engine.compiled.capacity import tick
+from livesim.engine.compiled.constants import ALL, ARRIVAL_SHIFTED, ASSIGN, BAD_AMOUNT, BAD_COUNT, BAD_NUMBER, BAD_PROBABILITY, BAD_TIME, BAD_UNITS, BATCH, BRANCH, CHOOSE, COMBINE, DECIDE, DEPART, DID_ARRIVE, DID_DEPART, DID_HOLD, DID_RELEASE, DONE, ERROR, EVERY, EXPONENTIAL, GET, GET_ITEM, HOLD, IS_ENDLESS, JUMP, LOOP, MOST_FRUITLESS, MOST_STEPS, NOT_HELD, NO_CALENDAR, NO_ITEMS, NO_JOBS, NO_TRACE, PAUSED, PUT_ITEM, RECORD, RELEASE, SEIZE, SIGNAL, SPLIT, STILL_HELD, UNBATCH, WAIT
+from livesim.engine.compiled.holders import take_holder
+from livesim.engine.compiled.meetings import batch_up, combine, leave_batches, split, unbatch
+from livesim.engine.compiled.patience import give_up, patience
+from livesim.engine.compiled.queues import go_on, queue_up, wake
+from livesim.engine.compiled.readers import attributes_of, branches_of, code_of, containers_of, counters_of, event_keys_of, event_times_of, flows_of, held_of, initial_of, jobs_of, keys_of, levels_of, numbers_of, queues_of, resources_of, sources_of, tallies_of, values_of, world_at
+from livesim.engine.compiled.resources import choose, granted_at_once, release_some, serve
+from livesim.engine.compiled.statistics import level, note, tally
+from livesim.engine.compiled.stocks import item_for, let_in, make_item, move, put_item, serve_container, take_item
+from livesim.engine.compiled.values import drawn, next_uniform, value_of, whole_of
+from livesim.native.routines import build
 from livesim.random.compiled import job_key, uniform
 
-# Numba reads an enum's member as an object; a plain integer is a constant.
-HOLD, SEIZE, RELEASE, DEPART, DECIDE, BRANCH, CHOOSE, JUMP, ASSIGN, LOOP, RECORD = map(int, list(Op)[:11])
-BATCH, UNBATCH, SPLIT, COMBINE, SIGNAL, WAIT, PUT, GET = map(int, list(Op)[11:])
-DONE, NO_JOBS, NO_CALENDAR, NO_TRACE, PAUSED, ERROR = map(int, Status)
-ARRIVAL_SHIFTED = int(Class.ARRIVAL) << 60
-FIFO, ALL, FINISH, EVERY = int(Discipline.FIFO), int(Policy.ALL), int(Mode.FINISH), int(SourceKind.EVERY)
-DID_ARRIVE, DID_WAIT, DID_HOLD, DID_RELEASE, DID_DEPART = map(
-    int, (Action.ARRIVE, Action.WAIT, Action.HOLD, Action.RELEASE, Action.DEPART)
-)
-BAD_TIME, BAD_UNITS, NOT_HELD, STILL_HELD, BAD_NUMBER, BAD_COUNT, BAD_AMOUNT, BAD_PROBABILITY, IS_ENDLESS = map(
-    int, list(Fault)[1:]
-)
-MOST_STEPS, MOST_FRUITLESS = ENDLESS, FRUITLESS
 
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
-    """Run every event up to and at `until`, and say why it came back."""
-    w = world[0]
+def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
+    """Run every event up to and at `until` in the world at an address, and say why it came back."""
+    w = world_at(address)
     code, values, numbers = code_of(w), values_of(w), numbers_of(w)
     jobs, held, counters, attributes = jobs_of(w), held_of(w), counters_of(w), attributes_of(w)
     levels, tallies, flows, queues = levels_of(w), tallies_of(w), flows_of(w), queues_of(w)
@@ -511,6 +441,38 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
             elif op == WAIT:
                 joins = code[i].a
                 break
+            elif op == PUT_ITEM:
+                if w.free_item < 0:
+                    # Come back to this step with room for the item.
+                    w.current = j
+                    jobs[j].pc = i
+                    status = NO_ITEMS
+                    break
+                slot = make_item(w, j, i)
+                if slot < 0:
+                    fault, wrong = BAD_NUMBER, w.wrong
+                    break
+                q = code[i].c
+                if queues[q].head < 0 and levels[w.first_container + code[i].a].value < containers_of(w)[code[i].a].capacity:
+                    tally(tallies, q, 0.0)
+                    jobs[j].pc = i
+                    put_item(w, code[i].a, slot)
+                    i += 1
+                    continue
+                jobs[j].item = slot
+                joins = q
+                break
+            elif op == GET_ITEM:
+                slot = item_for(w, j, i)
+                if slot >= 0:
+                    tally(tallies, code[i].c, 0.0)
+                    take_item(w, j, i, slot)
+                    jobs[j].pc = i
+                    let_in(w, code[i].a)
+                    i += 1
+                    continue
+                joins = code[i].c
+                break
             else:
                 x = value_of(w, code[i].b, j)
                 if not (x >= 0.0 and x <= containers_of(w)[code[i].a].capacity):
@@ -559,92 +521,6 @@ def advance(world: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
     return status
 
 
-class Compiled:
-    """One replication on flat arrays; the same face as `Reference`."""
-
-    def __init__(
-        self, program: Program, seed: int, replication: int = 0, *, tracing: bool = False, slots: int = 64
-    ) -> None:
-        self.arrays = Arrays(program, seed, replication, slots, tracing)
-        self.arrays.world[0]["drawer"] = drawer.address
-        self.arrays.place()
-
-    @property
-    def fault(self) -> tuple[Fault, int, int, int, float] | None:
-        """What went wrong, at which instruction, in which job of which process, with which value."""
-        w = self.arrays.world[0]
-        if w["fault"] == 0:
-            return None
-        where = int(w["fault_pc"]), int(w["fault_serial"]), int(w["fault_process"])
-        return (Fault(int(w["fault"])), *where, float(w["wrong"]))
-
-    def advance(self, until: float, arrivals_until: float = math.inf, stop_events: int = 1 << 62) -> Status:
-        """Run every event up to and at `until`; arrivals after `arrivals_until` do not come."""
-        if self.fault:
-            return Status.ERROR
-        arrays, w = self.arrays, self.arrays.world[0]
-        while True:
-            status = advance(arrays.world, float(until), float(arrivals_until), stop_events)
-            if status not in (NO_JOBS, NO_CALENDAR, NO_TRACE):
-                return Status(status)
-            if status == NO_JOBS:
-                arrays.grow_jobs(max(2 * int(w["slots"]), int(w["slots"] - w["unused"] + w["wanted"])))
-            if status == NO_CALENDAR:
-                arrays.grow_calendar(int(w["events_room"]))
-            if w["tracing"]:
-                arrays.grow_entries(int(w["entries_room"] + 2 * w["slots"]))
-            arrays.place()
-
-    def start_anew(self) -> None:
-        """Start the statistics anew at the present time; counts go on."""
-        arrays, now = self.arrays, self.arrays.world[0]["now"]
-        arrays["levels"]["since"], arrays["levels"]["area"] = now, 0.0
-        arrays["tallies"][:] = 0
-        arrays["tallies"]["least"], arrays["tallies"]["largest"] = np.inf, -np.inf
-        arrays["flows"]["spent"] = 0.0
-        first = int(arrays.world[0]["first_queue"])
-        arrays["queues"]["longest"] = arrays["levels"]["value"][first : first + len(arrays["queues"])]
-
-    def move_clock(self, time: float) -> None:
-        """Set the clock to a time before the next event."""
-        self.arrays.world[0]["now"] = time
-
-    def idle(self) -> bool:
-        """Whether no event is to come."""
-        return bool(self.arrays.world[0]["pending"] == 0)
-
-    def staying(self, since: float) -> np.ndarray:
-        """For each process, how long the jobs that are in it have been there after `since`, together."""
-        w, jobs = self.arrays.world[0], self.arrays["jobs"]
-        there = jobs[~np.isnan(jobs["born"])]
-        lengths = w["now"] - np.maximum(there["born"], since)
-        return np.bincount(there["process"], lengths, minlength=int(w["n_sources"]))
-
-    def waiting(self) -> list[Waiting]:
-        """The jobs that wait in a queue while they hold something."""
-        w, jobs = self.arrays.world[0], self.arrays["jobs"]
-        held = self.arrays["held"].reshape(len(jobs), -1)
-        found = np.flatnonzero((jobs["queue"] >= 0) & (jobs["holding"] > 0) & ~np.isnan(jobs["born"]))
-        return [
-            Waiting(
-                int(jobs["process"][j]), int(jobs["serial"][j]), int(jobs["queue"][j]), bool(jobs["due"][j] >= 0),
-                {int(r): int(held[j, r]) for r in np.flatnonzero(held[j])},
-            )
-            for j in found
-        ] if w["n_resources"] else []  # fmt: skip
-
-    def outcome(self) -> Outcome:
-        arrays, w = self.arrays, self.arrays.world[0]
-        flows = arrays["flows"]
-        counts = [flows[name] for name in ("arrived", "copies", "departed", "combined", "reneged", "interrupted")]
-        return Outcome(
-            float(w["now"]), int(w["events"]),
-            arrays["levels"].view(np.float64).reshape(-1, 3).copy(),
-            arrays["tallies"].view(np.float64).reshape(-1, 5).copy(),
-            np.stack(counts, axis=1), arrays["queues"]["longest"].copy(), flows["spent"].copy(),
-        )  # fmt: skip
-
-    def trace(self) -> Trace:
-        rows = self.arrays["entries"][: int(self.arrays.world[0]["traced"])]
-        what = np.stack([rows[name] for name in ("action", "process", "serial", "pc")], axis=1)
-        return Trace(rows["time"].copy(), what, rows["detail"].copy())
+def make() -> tuple[bytes, str, list[str]]:
+    """The object code of `advance`, its symbol and the symbols that it needs."""
+    return build(advance, types.int64(types.int64, types.float64, types.float64, types.int64))

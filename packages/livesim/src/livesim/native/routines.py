@@ -1,0 +1,145 @@
+"""Functions that are compiled into the module of whoever calls them, once each.
+
+Numba compiles a function that another one calls as a library of its own: it is optimised, and then optimised again in
+each caller that it is linked into, with all that it calls. For a hundred small functions that is most of the time. A
+routine has fixed types, is lowered straight into its caller's module, and is optimised there once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import cfunc, types
+from numba.core.compiler import CompilerBase, Flags
+from numba.core.compiler_machinery import PassManager
+from numba.core.typed_passes import (
+    IRLegalization,
+    NativeLowering,
+    NoPythonBackend,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+)
+from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
+from numba.core.typing import signature
+from numba.core.typing.templates import infer, infer_global, make_intrinsic_template
+from numba.extending import intrinsic
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+SCALARS: Mapping[str, types.Type] = {
+    "int": types.int64,
+    "float": types.float64,
+    "bool": types.boolean,
+    "None": types.none,
+    "tuple[float, int]": types.Tuple((types.float64, types.int64)),
+    "tuple[float, float]": types.UniTuple(types.float64, 2),
+}
+"""Numba's types for annotations."""
+
+MATHEMATICS = ("llvm.log.f64", "llvm.exp.f64")
+
+_lowered: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
+"""The routines that each library holds already."""
+
+
+class Pipeline(CompilerBase):
+    """What Numba does to a function, without the passes that look for what routines do not have: closures, objects,
+    array expressions, literals to unroll. They are a fifth of the time."""
+
+    def define_pipelines(self) -> list[PassManager]:
+        manager = PassManager("routine")
+        for kind, name in (
+            (TranslateByteCode, "analyzing bytecode"),
+            (FixupArgs, "fix up args"),
+            (IRProcessing, "processing IR"),
+            (ReconstructSSA, "ssa"),
+            (NopythonTypeInference, "nopython frontend"),
+            (PreLowerStripPhis, "remove phis nodes"),
+            (IRLegalization, "ensure IR is legal prior to lowering"),
+            (NativeLowering, "native lowering"),
+            (NoPythonBackend, "nopython mode backend"),
+        ):
+            manager.add_pass(kind, name)
+        manager.finalize()
+        return [manager]
+
+
+def routine(
+    function: Function,
+    known: Mapping[str, types.Type],
+    *,
+    inline: bool = False,
+    body: Callable[..., Any] | None = None,
+) -> Function:
+    """Let compiled code call a Python function; the function itself stays as it is.
+
+    known: types by annotation, `"int"`, or by name and annotation, `"key: int"`, which comes first.
+    inline: put it into each place that calls it. body: what is compiled in its place.
+    """
+    annotations = function.__annotations__
+    parameters = list(inspect.signature(function).parameters.values())
+    arguments = [
+        known.get(f"{parameter.name}: {annotations[parameter.name]}", known.get(annotations[parameter.name]))
+        for parameter in parameters
+    ]
+    typing = signature(known[annotations["return"]], *arguments)
+
+    def generate(context: Any, builder: Any, given: Any, values: Any) -> Any:
+        # A routine raises nothing, so there is no status to look at: `build` makes sure of that.
+        description = _lower(context, body or function, typing, inline)
+        return context.call_internal_no_propagate(builder, description, typing, values)[1]
+
+    def typed(context: Any, *given: Any) -> Any:
+        return typing, generate
+
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    typed.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
+    template = make_intrinsic_template(function, typed, function.__name__)
+    infer(template)
+    infer_global(function, types.Function(template))
+    return function
+
+
+def _lower(context: Any, function: Callable[..., Any], typing: Any, inline: bool) -> Any:
+    """The description of a function that is in the library at work, where it is put if it is not there yet."""
+    library = context.active_code_library
+    there = _lowered.setdefault(library, {})
+    if function not in there:
+        flags = Flags()
+        flags.no_compile = True
+        flags.no_cpython_wrapper = True
+        flags.no_cfunc_wrapper = True
+        flags.error_model = "numpy"
+        flags.forceinline = inline
+        compiler = Pipeline(context.typing_context, context, library, typing.args, typing.return_type, flags, {})
+        there[function] = compiler.compile_extra(function).fndesc
+    return there[function]
+
+
+def build(entry: Callable[..., Any], typing: Any) -> tuple[bytes, str, list[str]]:
+    """The object code of a function with all the routines it calls, its symbol, and the symbols it needs.
+
+    There is no reference counting in it, and no Python: it runs without Numba, and without the GIL.
+    """
+    compiled = cfunc(typing, pipeline_class=Pipeline, nopython=True, error_model="numpy", _nrt=False)(entry)
+    library = compiled._library
+    if any("picklebuf" in variable.name for variable in library._final_module.global_variables):
+        raise TypeError(f"{entry.__name__}, or a routine that it calls, may raise an exception")
+    functions = [function.name for function in library._final_module.functions if function.is_declaration]
+    # What LLVM calls llvm.log.f64 becomes a call of the C library's log.
+    needed = {name.split(".")[1] if name in MATHEMATICS else name for name in functions}
+    return bytes(library._get_compiled_object()), str(compiled.native_name), sorted(name for name in needed if not name.startswith("llvm."))
+
+
+@intrinsic
+def pointer(context: Any, address: Any) -> Any:
+    """An address as a pointer, for `numba.carray`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.int64), generate
