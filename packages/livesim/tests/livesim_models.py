@@ -259,7 +259,7 @@ def warehouse() -> Model:
             arrive(every=exponential(mean=3.0), batch=2),
             assign(load=uniform(0, 10)),
             renege(uniform(5, 30), "away"),
-            put("dock", item={"size": attribute("load"), "due": now() + uniform(0, 50)}),
+            put("dock", item={"size": attribute("load") + now() / 100, "due": uniform(0, 50)}),
             decide(0.3, "away"),
             put("pile", item={"size": uniform(0, 5)}),
             label("away"),

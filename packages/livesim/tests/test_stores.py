@@ -89,10 +89,9 @@ def test_a_full_store_lets_puts_in_as_they_came(engine: str) -> None:
 
 
 def test_items_without_a_number_do_not_meet_a_condition_on_it(engine: str) -> None:
-    model = takers(Model("m").store("shelf", initial=[{"due": 1}, {"size": 7}]), item("size") > 0, item("due") > 0)
-    result = run(model, 100, seed=1, engine=engine)
-    assert result["taker 0"].records["got"].mean == 7
-    assert result["taker 1"].in_process == 0 or result["taker 1"].records["got"].count == 0
+    model = takers(Model("m").store("shelf", initial=[{"due": 1}, {"size": 7}]), item("size") > 0, item("size") < 9)
+    assert taken(model, engine) == [7]
+    assert run(model, 100, seed=1, engine=engine)["shelf"].level.last == 1
 
 
 @pytest.mark.parametrize(
@@ -176,5 +175,5 @@ def test_simpy_gives_the_same_items_to_the_same_jobs(kind: str, capacity: int) -
         env.process(source(env, "taker", 2.0, taker))
 
     found, expected = ours(model), theirs(start)
-    assert len(expected) > 1500
+    assert len(expected) > 1000
     assert found == expected

@@ -23,6 +23,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 PACKAGE = Path(__file__).parent.parent
+MATHEMATICS = ("llvm.log.f64", "llvm.exp.f64")
 DIGEST = 32
 """Bytes of the checksum that a file begins with."""
 
@@ -32,11 +33,11 @@ _loaded: list[Any] = []
 """Engines and object files: they own the code."""
 
 
-def address(name: str, sources: Sequence[str], make: Callable[[], tuple[bytes, str, list[str]]]) -> int:
+def address(name: str, sources: Sequence[str], make: Callable[[], tuple[str, str]]) -> int:
     """Where the function `name` begins in memory, loaded from disk, or made, kept and loaded.
 
-    sources: the files and folders of the package that it is made from. make: its object code, the symbol of its entry,
-    and the symbols that it needs.
+    sources: the files and folders of the package that it is made from. make: its module in LLVM's language, and the
+    symbol of its entry.
     """
     with _lock:
         if name not in _addresses:
@@ -44,14 +45,15 @@ def address(name: str, sources: Sequence[str], make: Callable[[], tuple[bytes, s
         return _addresses[name]
 
 
-def _address(name: str, sources: Sequence[str], make: Callable[[], tuple[bytes, str, list[str]]]) -> int:
+def _address(name: str, sources: Sequence[str], make: Callable[[], tuple[str, str]]) -> int:
     engine = _engine()  # LLVM knows the process's symbols from then on
     file = f"{name}-{_platform()}-{_digest_of(sources)}.o"
     for folder in folders():
         found = _read(folder / file)
         if found is not None:
             return _load(engine, *found)
-    code, symbol, needed = make()
+    module, symbol = make()
+    code, needed = _compile(module)
     if not _reachable(needed):
         raise ImportError(f"{name}: no {needed} in this process; this is a bug in livesim")
     for folder in folders():
@@ -131,11 +133,34 @@ def _reachable(symbols: Sequence[str]) -> bool:
     return all(llvm.address_of_symbol(symbol) is not None for symbol in symbols)
 
 
-def _engine() -> Any:
+def _machine() -> Any:
+    """This processor, with all that it can do."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    features = llvm.get_host_cpu_features().flatten()
+    # Static relocation is what LLVM's loader wants on x86.
+    target = llvm.Target.from_default_triple()
+    reloc = "static" if target.name.startswith("x86") else "default"
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=features, opt=3, reloc=reloc, codemodel="jitdefault", jit=True
+    )
+
+
+def _compile(text: str) -> tuple[bytes, list[str]]:
+    """Optimise a module; its object code, and the symbols that it needs."""
+    machine, module = _machine(), llvm.parse_assembly(text)
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
+    builder.getModulePassManager().run(module, builder)
+    if any("picklebuf" in variable.name for variable in module.global_variables):
+        raise TypeError(f"a routine of {module.name} may raise an exception, which nobody would see")
+    functions = [function.name for function in module.functions if function.is_declaration]
+    # What LLVM calls llvm.log.f64 becomes a call of the C library's log.
+    needed = {name.split(".")[1] if name in MATHEMATICS else name for name in functions}
+    return machine.emit_object(module), sorted(name for name in needed if not name.startswith("llvm."))
+
+
+def _engine() -> Any:
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
 
 
 def _load(engine: Any, code: bytes, symbol: str) -> int:
@@ -146,6 +171,6 @@ def _load(engine: Any, code: bytes, symbol: str) -> int:
     return int(engine.get_function_address(symbol))
 
 
-def function(name: str, sources: Sequence[str], make: Callable[[], tuple[bytes, str, list[str]]], *kinds: Any) -> Any:
+def function(name: str, sources: Sequence[str], make: Callable[[], tuple[str, str]], *kinds: Any) -> Any:
     """The function of `address` as one that Python can call; kinds: ctypes of what it returns and takes."""
     return ctypes.CFUNCTYPE(*kinds)(address(name, sources, make))

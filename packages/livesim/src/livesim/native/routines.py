@@ -7,13 +7,14 @@ routine has fixed types, is lowered straight into its caller's module, and is op
 
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import cfunc, types
+from numba import types
 from numba.core.compiler import CompilerBase, Flags
 from numba.core.compiler_machinery import PassManager
 from numba.core.typed_passes import (
@@ -24,6 +25,8 @@ from numba.core.typed_passes import (
     PreLowerStripPhis,
 )
 from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 from numba.core.typing import signature
 from numba.core.typing.templates import infer, infer_global, make_intrinsic_template
 from numba.extending import intrinsic
@@ -39,8 +42,6 @@ SCALARS: Mapping[str, types.Type] = {
     "tuple[float, float]": types.UniTuple(types.float64, 2),
 }
 """Numba's types for annotations."""
-
-MATHEMATICS = ("llvm.log.f64", "llvm.exp.f64")
 
 _lowered: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 """The routines that each library holds already."""
@@ -109,30 +110,46 @@ def _lower(context: Any, function: Callable[..., Any], typing: Any, inline: bool
     library = context.active_code_library
     there = _lowered.setdefault(library, {})
     if function not in there:
-        flags = Flags()
-        flags.no_compile = True
-        flags.no_cpython_wrapper = True
-        flags.no_cfunc_wrapper = True
-        flags.error_model = "numpy"
-        flags.forceinline = inline
-        compiler = Pipeline(context.typing_context, context, library, typing.args, typing.return_type, flags, {})
+        compiler = Pipeline(
+            context.typing_context, context, library, typing.args, typing.return_type, _flags(inline=inline), {}
+        )
         there[function] = compiler.compile_extra(function).fndesc
     return there[function]
 
 
-def build(entry: Callable[..., Any], typing: Any) -> tuple[bytes, str, list[str]]:
-    """The object code of a function with all the routines it calls, its symbol, and the symbols it needs.
+def _flags(*, inline: bool) -> Flags:
+    flags = Flags()
+    flags.no_compile = True
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    flags.error_model = "numpy"
+    flags.forceinline = inline
+    return flags
+
+
+def build(entry: Callable[..., Any], typing: Any) -> tuple[str, str]:
+    """A module in LLVM's language: a function with all the routines it calls; and its symbol.
 
     There is no reference counting in it, and no Python: it runs without Numba, and without the GIL.
     """
-    compiled = cfunc(typing, pipeline_class=Pipeline, nopython=True, error_model="numpy", _nrt=False)(entry)
-    library = compiled._library
-    if any("picklebuf" in variable.name for variable in library._final_module.global_variables):
-        raise TypeError(f"{entry.__name__}, or a routine that it calls, may raise an exception")
-    functions = [function.name for function in library._final_module.functions if function.is_declaration]
-    # What LLVM calls llvm.log.f64 becomes a call of the C library's log.
-    needed = {name.split(".")[1] if name in MATHEMATICS else name for name in functions}
-    return bytes(library._get_compiled_object()), str(compiled.native_name), sorted(name for name in needed if not name.startswith("llvm."))
+    target = cpu_target
+    library = target.target_context.codegen().create_library(entry.__name__)
+    flags = _flags(inline=False)
+    flags.no_cfunc_wrapper = False
+    collecting = gc.isenabled()
+    gc.disable()  # A tenth of the time goes into looking for garbage, of which there is none yet.
+    try:
+        with global_compiler_lock:
+            compiler = Pipeline(
+                target.typing_context, target.target_context, library, typing.args, typing.return_type, flags, {}
+            )
+            description = compiler.compile_extra(entry).fndesc
+            for other in dict.fromkeys(library._linking_libraries):  # Numba's own functions, such as int(x)
+                library._final_module.link_in(other._get_module_for_linking(), preserve=True)
+    finally:
+        if collecting:
+            gc.enable()
+    return str(library._final_module), str(description.llvm_cfunc_wrapper_name)
 
 
 @intrinsic

@@ -99,7 +99,7 @@ def _kernel() -> Any:
     return objects.function("phold", SOURCES, _make, *kinds)
 
 
-def _make() -> tuple[bytes, str, list[str]]:
+def _make() -> tuple[str, str]:
     from livesim.phold.kernel import make
 
     return make()

@@ -130,7 +130,7 @@ def run(
     return events
 
 
-def make() -> tuple[bytes, str, list[str]]:
-    """The object code of `run`, its symbol and the symbols that it needs."""
+def make() -> tuple[str, str]:
+    """The module of `run`, and its symbol."""
     i, f = types.int64, types.float64
     return build(run, i(i, i, f, f, f, f, i, i, i, i, i, i))

@@ -36,7 +36,7 @@ def _draw_jobs() -> Any:
     return objects.function("samplers", SOURCES, _make, *kinds)
 
 
-def _make() -> tuple[bytes, str, list[str]]:
+def _make() -> tuple[str, str]:
     from numba import carray, types
 
     from livesim.native.routines import build, pointer

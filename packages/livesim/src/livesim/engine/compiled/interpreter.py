@@ -24,7 +24,7 @@ def kernel() -> Any:
     return objects.function("kernel", SOURCES, _make, c_int64, c_int64, c_double, c_double, c_int64)
 
 
-def _make() -> tuple[bytes, str, list[str]]:
+def _make() -> tuple[str, str]:
     from livesim.engine.compiled.kernel import make
 
     return make()

@@ -521,6 +521,6 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
     return status
 
 
-def make() -> tuple[bytes, str, list[str]]:
-    """The object code of `advance`, its symbol and the symbols that it needs."""
+def make() -> tuple[str, str]:
+    """The module of `advance`, and its symbol."""
     return build(advance, types.int64(types.int64, types.float64, types.float64, types.int64))
