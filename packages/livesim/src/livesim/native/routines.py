@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from llvmlite import ir  # type: ignore[import-untyped]
+import numpy as np
 from numba import types
 from numba.core.compiler import CompilerBase, Flags
 from numba.core.compiler_machinery import PassManager
@@ -30,6 +30,8 @@ from numba.core.registry import cpu_target
 from numba.core.typing import signature
 from numba.core.typing.templates import infer, infer_global, make_intrinsic_template
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
+from numba.np.numpy_support import as_dtype, from_dtype
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -152,11 +154,35 @@ def build(entry: Callable[..., Any], typing: Any) -> tuple[str, str]:
     return str(library._final_module), str(description.llvm_cfunc_wrapper_name)
 
 
-@intrinsic
-def pointer(context: Any, address: Any) -> Any:
-    """An address as a pointer, for `numba.carray`."""
+# -- arrays that lie at an address -------------------------------------------------------------------------------------
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+ROOM = 1 << 40
+"""A size for arrays whose own is not needed: larger than any index."""
 
-    return types.voidptr(types.int64), generate
+
+def view(context: Any, builder: Any, array: Any, address: Any) -> Any:
+    """An array of any size that lies at an address, which nobody counts references to."""
+    kind = as_dtype(array.dtype)
+    data = builder.inttoptr(address, context.get_data_type(array.dtype).as_pointer())
+    step = context.get_constant(types.intp, kind.itemsize)
+    size = context.get_constant(types.intp, ROOM)
+    made = make_array(array)(context, builder)  # type: ignore[no-untyped-call]
+    populate_array(made, data=data, shape=[size], strides=[step], itemsize=step, meminfo=None)  # type: ignore[no-untyped-call]
+    return made._getvalue()
+
+
+def array_at(kind: Any) -> Any:
+    """A function for compiled code that takes an address for an array: Numba's `carray` takes long to compile."""
+    array = types.Array(from_dtype(np.dtype(kind)), 1, "C")
+
+    @intrinsic
+    def read(context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return view(context, builder, array, arguments[0])
+
+        return array(types.int64), generate
+
+    return read
+
+
+floats_at, integers_at, words_at = array_at(np.float64), array_at(np.int64), array_at(np.uint64)

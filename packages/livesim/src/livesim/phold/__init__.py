@@ -17,7 +17,7 @@ import numpy as np
 from livesim.native import objects
 from livesim.random import replication_key, stream_key, uniform
 
-SOURCES = ("engine", "engine/compiled", "compiler/program.py", "native", "phold", "random")
+SOURCES = ("compiler/program.py", "engine/world.py", "engine/compiled", "native/routines.py", "phold", "random")
 """What the machine code is made from."""
 
 
@@ -46,7 +46,7 @@ def phold(
     """Run PHOLD; engine "reference" is plain Python, equal to the bit.
 
     >>> phold(10, 4, until=20.0, engine="reference").events
-    832
+    859
     """
     for what, number, least in (("processes", processes, 1), ("pings", pings, 1), ("seed", seed, 0)):
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
@@ -96,13 +96,14 @@ def _reference(keys: list[int], pings: int, remote: float, lookahead: float, mea
 @cache
 def _kernel() -> Any:
     kinds = [c_int64, c_int64, c_int64, *[c_double] * 4, *[c_int64] * 6]
-    return objects.function("phold", SOURCES, _make, *kinds)
+    return objects.function("phold", SOURCES, make, *kinds)
 
 
-def _make() -> tuple[str, str]:
-    from livesim.phold.kernel import make
+def make() -> tuple[str, str]:
+    """The module in LLVM's language, and its symbol; imports Numba."""
+    from livesim.phold import kernel
 
-    return make()
+    return kernel.make()
 
 
 __all__ = ["Phold", "phold"]

@@ -11,11 +11,11 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import carray, types
+from numba import types
 from numpy import int64
 
 from livesim.engine.compiled.calendar import push, replace
-from livesim.native.routines import build, pointer
+from livesim.native.routines import build, floats_at, integers_at, words_at
 from livesim.random.compiled import uniform
 
 IN_A_BUCKET = 8.0
@@ -23,21 +23,19 @@ IN_A_BUCKET = 8.0
 
 
 def run(
-    processes: Any, pings: Any, remote: Any, lookahead: Any, mean: Any, until: Any, keys_at: Any, handled_at: Any,
-    floats_at: Any, integers_at: Any, n_buckets: Any, clock_at: Any,
+    processes: Any, pings: Any, remote: Any, lookahead: Any, mean: Any, until: Any, keys_from: Any, handled_from: Any,
+    floats_from: Any, integers_from: Any, n_buckets: Any, clock_from: Any,
 ) -> Any:  # fmt: skip
     """Run every event up to and at `until`; how many there were.
 
     keys, handled: uint64 and int64 (process,). floats: 2 numbers a ping, integers: 3 a ping and 1 a bucket, to work in.
     """
     total = processes * pings
-    keys = carray(pointer(keys_at), processes, np.uint64)
-    handled = carray(pointer(handled_at), processes, np.int64)
-    floats = carray(pointer(floats_at), 2 * total, np.float64)
-    integers = carray(pointer(integers_at), 3 * total + n_buckets, np.int64)
-    heap_times, times = floats[:total], floats[total:]
-    heap_keys, numbers = integers[:total], integers[total : 2 * total]
-    following, buckets = integers[2 * total : 3 * total], integers[3 * total :]
+    keys, handled = words_at(keys_from), integers_at(handled_from)
+    heap_times, times = floats_at(floats_from), floats_at(floats_from + 8 * total)
+    heap_keys, numbers = integers_at(integers_from), integers_at(integers_from + 8 * total)
+    following, buckets = integers_at(integers_from + 16 * total), integers_at(integers_from + 24 * total)
+
     # An event's key is its number, which orders events of one time, above its process.
     n = int64(0)
     for slot in range(total):
@@ -126,7 +124,7 @@ def run(
         else:
             following[slot] = far
             far = slot
-    carray(pointer(clock_at), 1, np.float64)[0] = now
+    floats_at(clock_from)[0] = now
     return events
 
 

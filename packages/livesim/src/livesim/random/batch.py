@@ -11,7 +11,7 @@ import numpy as np
 
 from livesim.native import objects
 
-SOURCES = ("native", "random")
+SOURCES = ("native/routines.py", "random")
 """What the machine code is made from."""
 
 
@@ -33,22 +33,21 @@ def draw_jobs(
 @cache
 def _draw_jobs() -> Any:
     kinds = [None, c_int64, *[c_double] * 4, c_int64, c_uint64, c_int64, c_int64, c_int64]
-    return objects.function("samplers", SOURCES, _make, *kinds)
+    return objects.function("samplers", SOURCES, make, *kinds)
 
 
-def _make() -> tuple[str, str]:
-    from numba import carray, types
+def make() -> tuple[str, str]:
+    """The module in LLVM's language, and its symbol; imports Numba."""
+    from numba import types
 
-    from livesim.native.routines import build, pointer
+    from livesim.native.routines import build, floats_at, integers_at
     from livesim.random.compiled import job_key
     from livesim.random.samplers import draw
 
     def draw_all(
         kind: Any, p0: Any, p1: Any, p2: Any, p3: Any, table: Any, stream: Any, n: Any, values: Any, counters: Any
     ) -> None:
-        entries = carray(pointer(table), 1 << 40, np.float64)
-        out = carray(pointer(values), n, np.float64)
-        after = carray(pointer(counters), n, np.int64)
+        entries, out, after = floats_at(table), floats_at(values), integers_at(counters)
         for job in range(n):
             out[job], after[job] = draw(kind, p0, p1, p2, p3, entries, job_key(stream, job), after[job])
 

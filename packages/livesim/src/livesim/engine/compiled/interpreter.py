@@ -14,20 +14,21 @@ from livesim.engine.reference import Outcome, Trace, Waiting
 from livesim.engine.world import Arrays
 from livesim.native import objects
 
-SOURCES = ("compiler/program.py", "engine/world.py", "engine/compiled", "native", "random")
+SOURCES = ("compiler/program.py", "engine/world.py", "engine/compiled", "native/routines.py", "random")
 """What the kernel's machine code is made from."""
 
 
 @cache
 def kernel() -> Any:
     """`livesim.engine.compiled.kernel.advance`, which imports Numba only where it has to be compiled."""
-    return objects.function("kernel", SOURCES, _make, c_int64, c_int64, c_double, c_double, c_int64)
+    return objects.function("kernel", SOURCES, make, c_int64, c_int64, c_double, c_double, c_int64)
 
 
-def _make() -> tuple[str, str]:
-    from livesim.engine.compiled.kernel import make
+def make() -> tuple[str, str]:
+    """The module in LLVM's language, and its symbol; imports Numba."""
+    from livesim.engine.compiled import kernel as sources
 
-    return make()
+    return sources.make()
 
 
 class Compiled:

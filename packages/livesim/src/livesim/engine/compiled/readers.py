@@ -1,24 +1,17 @@
-"""Arrays of the world's record, for compiled code: `jobs_of(w)` costs nothing.
-
-Intrinsics, not functions that call `carray`: thirty of those would take long to compile.
-"""
+"""Arrays of the world's record, for compiled code: `jobs_of(w)` costs nothing."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import from_dtype
 
 from livesim.engine.world import ARRAYS, WORLD
-
-ROOM = 1 << 40
-"""A size for the arrays, whose own is not needed: larger than any index."""
+from livesim.native.routines import view
 
 
 @intrinsic
@@ -33,20 +26,14 @@ def world_at(context: Any, address: Any) -> Any:
 
 def _reader(name: str) -> Any:
     """A function for compiled code that makes the array of a name from the record of a world."""
-    kind = np.dtype(ARRAYS[name])
-    array = types.Array(from_dtype(kind), 1, "C")
+    array = types.Array(from_dtype(np.dtype(ARRAYS[name])), 1, "C")
 
     @intrinsic
     def read(context: Any, w: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             offset = signature.args[0].offset(name)
             member = cgutils.get_record_member(builder, arguments[0], offset, cgutils.intp_t)  # type: ignore[no-untyped-call]
-            data = builder.inttoptr(builder.load(member), context.get_data_type(array.dtype).as_pointer())
-            step = context.get_constant(types.intp, kind.itemsize)
-            size = context.get_constant(types.intp, ROOM)
-            made = make_array(array)(context, builder)  # type: ignore[no-untyped-call]
-            populate_array(made, data=data, shape=[size], strides=[step], itemsize=step, meminfo=None)  # type: ignore[no-untyped-call]
-            return made._getvalue()
+            return view(context, builder, array, builder.load(member))
 
         return array(w), generate
 
