@@ -5,6 +5,7 @@ The laws of the samplers are tested in `test_samplers`; here, each family's firs
 
 import json
 import math
+import os
 import subprocess
 import sys
 from typing import Any
@@ -13,28 +14,20 @@ import numpy as np
 import pytest
 from livesim import distributions as d
 from livesim.distributions.inversion import tabulate
-from livesim.random import Kind, compiled, draw, draw_compiled, job_key, replication_key, stream_key
+from livesim.random import Kind, draw, job_key, replication_key, stream_key, uniform
+from livesim.random.batch import draw_jobs
 from livesim.random.tables import tabulated
-from numba import njit
 from scipy import stats
 
 P = 1e-7
-N = 1_000_000
+N = 1_000_000 if os.environ.get("LIVE_LONG") == "1" else 400_000
 STREAM = stream_key(replication_key(5, 0), 0)
-
-
-@njit(nogil=True, error_model="numpy")
-def draw_many(kind, p0, p1, p2, p3, table, stream, values):
-    for job in range(values.size):
-        values[job], _ = draw_compiled(kind, p0, p1, p2, p3, table, compiled.job_key(stream, job), 0)
 
 
 def variates(made: d.Distribution, n: int = N) -> np.ndarray:
     """Variates of the compiled sampler, with the table behind another one."""
     kind, parameters, table = made.compile().at(3)
-    values = np.empty(n)
-    draw_many(int(kind), *parameters, np.array([9.0, 9.0, 9.0, *table]), np.uint64(STREAM), values)
-    return values
+    return draw_jobs(kind, parameters, np.array([9.0, 9.0, 9.0, *table]), STREAM, np.zeros(n, np.int64))[0]
 
 
 LAWS: list[tuple[d.Distribution, Any]] = [
@@ -73,7 +66,7 @@ TRACE = d.trace([3, 1, 2], at_end="repeat")
 
 @pytest.mark.parametrize(("made", "law"), LAWS, ids=lambda x: str(x) if isinstance(x, d.Distribution) else "")
 def test_moments_are_those_of_the_law_and_of_the_variates(made: d.Distribution, law: Any) -> None:
-    """Against SciPy to rounding; a million variates' mean and variance within 5.5 standard errors (4e-8 each)."""
+    """Against SciPy to rounding; the variates' mean and variance within 5.5 standard errors (4e-8 each)."""
     mean, variance = made.mean(), made.variance()
     if law is not None:
         expected = [float(x) for x in law.stats(moments="mv")]
@@ -214,7 +207,7 @@ def test_tabulated_inverse_keeps_its_stated_error(frozen: Any) -> None:
     # The sampler evaluates this table: its variate at a job's uniform.
     for job in range(200):
         value, _ = draw(Kind.TABULATED, 1.0, float(n), 0.0, 0.0, table, job_key(STREAM, job), 0)
-        v = compiled.uniform(np.uint64(job_key(STREAM, job)), 0)
+        v = uniform(job_key(STREAM, job), 0)
         assert abs(frozen.cdf(value) - v) <= 1e-9 + 1e-9 * (abs(value) > 1e5)
     # Poison: coefficients of the neighbouring interval.
     c = coefficients[np.clip(i + 1, 0, n - 1)].T
@@ -223,7 +216,7 @@ def test_tabulated_inverse_keeps_its_stated_error(frozen: Any) -> None:
 
 
 def test_tabulated_law() -> None:
-    """Kolmogorov and Smirnov on a million, p above 1e-7; poison: 2 % wider."""
+    """Kolmogorov and Smirnov, p above 1e-7; poison: 2 % wider."""
     law = stats.johnsonsu(1, 2)
     values = variates(d.from_scipy(law))
     assert stats.kstest(values, law.cdf, method="asymp").pvalue > P

@@ -39,6 +39,7 @@ from livesim import (
     wait,
 )  # fmt: skip
 from livesim.compiler.program import Op
+from livesim.engine.reference import interpreter
 from livesim.engine.reference.interpreter import INSTRUCTIONS
 from livesim.engine.reference.state import Job, State
 from livesim.model.verbs import Step
@@ -181,6 +182,6 @@ def test_the_comparison_catches_a_lost_job(monkeypatch: pytest.MonkeyPatch) -> N
             return True
         return kept(s, job, row)
 
-    monkeypatch.setitem(INSTRUCTIONS, Op.RELEASE, forgetful)  # type: ignore[call-overload]
+    monkeypatch.setattr(interpreter, "INSTRUCTIONS", [*INSTRUCTIONS[: Op.RELEASE], forgetful, *INSTRUCTIONS[Op.RELEASE + 1 :]])
     with pytest.raises(AssertionError):
         assert_equal(model, 1, 60.0)

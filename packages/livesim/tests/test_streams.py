@@ -100,18 +100,30 @@ def test_known_answers() -> None:
     assert streams.stream_number("customer/hold 2") == 17796088367380237879
 
 
+@njit
+def compiled_levels(word: int, index: int) -> tuple:
+    return (
+        compiled.replication_key(word, np.uint64(index)),
+        compiled.stream_key(word, word),
+        compiled.job_key(word, np.uint64(index)),
+        compiled.bits(word, np.uint64(index)),
+        compiled.uniform(word, index),
+    )
+
+
 def test_compiled_keys_are_the_references() -> None:
     """Every level, over simple and over random indices."""
     rng = np.random.default_rng(0)
     words = [0, 1, 2**63, streams.MASK, *rng.integers(2**64, size=500, dtype=np.uint64).tolist()]
     indices = [0, 1, 2, 2**62, *rng.integers(2**62, size=500).tolist()]
     for word, index in zip(words, indices, strict=True):
-        key = np.uint64(word)
-        assert int(compiled.replication_key(key, index)) == streams.replication_key(word, index)
-        assert int(compiled.stream_key(key, np.uint64(word))) == streams.stream_key(word, word)
-        assert int(compiled.job_key(key, index)) == streams.job_key(word, index)
-        assert int(compiled.bits(key, index)) == streams.bits(word, index)
-        assert compiled.uniform(key, index) == streams.uniform(word, index)
+        assert compiled_levels(np.uint64(word), index) == (
+            streams.replication_key(word, index),
+            streams.stream_key(word, word),
+            streams.job_key(word, index),
+            streams.bits(word, index),
+            streams.uniform(word, index),
+        )
 
 
 def test_uniforms_never_touch_zero_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
