@@ -70,7 +70,7 @@ def test_code_is_kept_until_a_source_changes(workshop: Workshop) -> None:
     assert len(workshop.files()) == 1  # what earlier sources gave is gone
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: content[:-9] + b"\0" * 9, lambda _: b""])
+@pytest.mark.parametrize("damage", [lambda code: code[:100], lambda code: code[:-9] + b"\0" * 9, lambda _: b""])
 def test_a_damaged_file_is_made_again(workshop: Workshop, damage: Callable[[bytes], bytes]) -> None:
     workshop.call(1)
     (file,) = workshop.files()

@@ -182,6 +182,8 @@ def test_the_comparison_catches_a_lost_job(monkeypatch: pytest.MonkeyPatch) -> N
             return True
         return kept(s, job, row)
 
-    monkeypatch.setattr(interpreter, "INSTRUCTIONS", [*INSTRUCTIONS[: Op.RELEASE], forgetful, *INSTRUCTIONS[Op.RELEASE + 1 :]])
+    monkeypatch.setattr(
+        interpreter, "INSTRUCTIONS", [*INSTRUCTIONS[: Op.RELEASE], forgetful, *INSTRUCTIONS[Op.RELEASE + 1 :]]
+    )
     with pytest.raises(AssertionError):
         assert_equal(model, 1, 60.0)

@@ -18,7 +18,6 @@ from livesim import (
     hold,
     item,
     label,
-    level,
     now,
     put,
     queue_length,
@@ -59,10 +58,14 @@ SIZES = [{"size": 3, "due": 1}, {"size": 1, "due": 3}, {"size": 2, "due": 2}]
 
 
 @pytest.mark.parametrize(
-    ("discipline", "order"), [("fifo", [3, 1, 2]), ("lifo", [2, 1, 3]), (item("size"), [1, 2, 3]), (item("due"), [3, 2, 1])]
+    ("discipline", "order"),
+    [("fifo", [3, 1, 2]), ("lifo", [2, 1, 3]), (item("size"), [1, 2, 3]), (item("due"), [3, 2, 1])],
 )
 def test_which_item_is_taken_first(discipline: Any, order: list[float], engine: str) -> None:
-    assert taken(takers(Model("m").store("shelf", discipline=discipline, initial=SIZES), None, None, None), engine) == order
+    assert (
+        taken(takers(Model("m").store("shelf", discipline=discipline, initial=SIZES), None, None, None), engine)
+        == order
+    )
 
 
 def test_who_wants_another_item_holds_nobody_up(engine: str) -> None:
@@ -104,11 +107,20 @@ def test_items_without_a_number_do_not_meet_a_condition_on_it(engine: str) -> No
         (lambda m: m.store("tank"), "already has a 'tank'"),
         (lambda m: m.process("p", arrive(every=1), put("shelf", 3), depart()), "come one by one, not by amounts"),
         (lambda m: m.process("p", arrive(every=1), put("tank", item={}), depart()), "items belong into a store"),
-        (lambda m: m.process("p", arrive(every=1), get("tank", into={"a": "b"}), depart()), "items belong into a store"),
-        (lambda m: m.process("p", arrive(every=1), get("shelf", where=now() > 3), depart()), "attributes alone, not now"),
+        (
+            lambda m: m.process("p", arrive(every=1), get("tank", into={"a": "b"}), depart()),
+            "items belong into a store",
+        ),
+        (
+            lambda m: m.process("p", arrive(every=1), get("shelf", where=now() > 3), depart()),
+            "attributes alone, not now",
+        ),
         (lambda m: m.process("p", arrive(every=1), hold(item("size")), depart()), "read by a store's order and by get"),
         (lambda m: m.process("p", arrive(every=1), get("attic"), depart()), "no container 'attic'"),
-        (lambda m: run(m.process("p", arrive(every=1), get("shelf", where=item("a") > 1), depart()), 9), "number 'a'; there"),
+        (
+            lambda m: run(m.process("p", arrive(every=1), get("shelf", where=item("a") > 1), depart()), 9),
+            "number 'a'; there",
+        ),
         (lambda m: get("shelf", where=exponential(mean=1)), "cannot be the distribution"),
     ],
 )
@@ -148,7 +160,9 @@ def goods(discipline: Any, capacity: float, condition: Any, patience: float | No
 def test_simpy_gives_the_same_items_to_the_same_jobs(kind: str, capacity: int) -> None:
     """A wrong item shows in the time of a departure, which is that of taking plus the item's size."""
     condition = item("size") > attribute("least") if kind == "filter" else None
-    model = goods(item("size") if kind == "priority" else "fifo", capacity, condition, 8.0 if kind != "filter" else None)
+    model = goods(
+        item("size") if kind == "priority" else "fifo", capacity, condition, 8.0 if kind != "filter" else None
+    )
 
     def start(env: simpy.Environment, ends: Departures) -> None:
         shelf = {"fifo": simpy.Store, "filter": simpy.FilterStore, "priority": simpy.PriorityStore}[kind](env, capacity)

@@ -32,7 +32,7 @@ def floor(x: float) -> float:
     return float(math.floor(x)) if math.isfinite(x) else x
 
 
-def apply(code: Code, x: float, y: float = 0.0, z: float = 0.0) -> float:
+def apply(code: int, x: float, y: float = 0.0, z: float = 0.0) -> float:
     """The value of an operator or a function; a condition is 1 or 0, and any number but 0 is true."""
     match code:
         case Code.ADD:
@@ -82,8 +82,8 @@ def apply(code: Code, x: float, y: float = 0.0, z: float = 0.0) -> float:
     raise AssertionError(code)
 
 
-ARITY = {
-    code: 1 if code in (Code.NEG, Code.NOT, Code.ABS, Code.FLOOR, Code.SQRT, Code.EXP, Code.LOG) else 2
-    for code in Code
-    if code >= Code.ADD
-} | {Code.WHERE: 3}
+UNARY = (Code.NEG, Code.NOT, Code.ABS, Code.FLOOR, Code.SQRT, Code.EXP, Code.LOG)
+ARITY: dict[int, int] = {
+    code: 3 if code == Code.WHERE else 1 if code in UNARY else 2 for code in Code if code >= Code.ADD
+}
+"""How many operands each operator takes."""

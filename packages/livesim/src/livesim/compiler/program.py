@@ -32,8 +32,8 @@ class Op(IntEnum):
     WAIT = 16  # queue, -, -, patience (value), where impatience goes
     PUT = 17  # container, amount (value), queue, patience (value), where impatience goes
     GET = 18  # as PUT
-    PUT_ITEM = 19  # store, -, queue, patience (value), where to, first pair in `sets` (field, value), how many pairs
-    GET_ITEM = 20  # store, condition (value; any item), queue, patience, where to, first pair (attribute, field), how many
+    PUT_ITEM = 19  # store, -, queue, patience (value), where to, first pair of `sets` (field, value), how many
+    GET_ITEM = 20  # store, condition (value; any), queue, patience, where to, first pair (attribute, field), how many
 
 
 class Code(IntEnum):

@@ -73,7 +73,8 @@ ARRAYS: dict[str, Any] = {
     "event_times": np.float64, "event_keys": np.int64, "entries": ENTRY,
 }  # fmt: skip
 SIZES = """n_sources n_clocks n_resources n_queues n_containers n_counters n_attributes n_holders n_fields n_items
-first_job first_queue first_process first_container first_sojourn first_record slots item_slots events_room entries_room"""
+first_job first_queue first_process first_container first_sojourn first_record slots item_slots events_room
+entries_room"""
 SCALARS = """pending scheduled free unused ready ready_last events current tickets families traced fault fault_pc
 fault_serial fault_process wanted started tracing fruitless free_item item"""
 WORLD = _record(" ".join(ARRAYS) + " " + SIZES + " " + SCALARS, "now wrong")

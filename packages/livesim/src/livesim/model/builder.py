@@ -144,7 +144,9 @@ class Model:
             one_of(f"{where}: discipline", discipline, ("fifo", "lifo"))
         for leaf in leaves(discipline):
             if isinstance(leaf, State) and leaf.kind != "item":
-                raise ValueError(f"{where}: its order is by numbers of the items alone, such as item('due'), not by {leaf}")
+                raise ValueError(
+                    f"{where}: its order is by numbers of the items alone, such as item('due'), not by {leaf}"
+                )
         items = tuple(tuple((str(of), float(number)) for of, number in given.items()) for given in initial)
         if len(items) > capacity:
             raise ValueError(f"{where}: {len(items)} items at the start are more than the capacity {capacity:g}")
@@ -294,7 +296,9 @@ class Model:
         of_items = step.item is not None if isinstance(step, Put) else step.where is not None or bool(step.into)
         if step.container in self.stores:
             if step.amount != 1.0:
-                raise ValueError(f"{where}: {step.container!r} is a store of items, which come one by one, not by amounts")
+                raise ValueError(
+                    f"{where}: {step.container!r} is a store of items, which come one by one, not by amounts"
+                )
             condition = step.where if isinstance(step, Get) else None
             for leaf in leaves(condition):
                 if isinstance(leaf, State) and leaf.kind not in ("item", "attribute"):

@@ -226,7 +226,7 @@ def level(container: str) -> State:
 
 
 def item(name: str) -> State:
-    """A number of an item in a store, for the store's order and `get(..., where=)`; NaN where it has none of the name."""
+    """A number of an item in a store, for the store's order and `get(..., where=)`; NaN where it has none such."""
     return State("item", name)
 
 

@@ -406,9 +406,7 @@ def put(container: str, amount: Any = 1, *, item: Mapping[str, Any] | None = Non
     return Put(_name("put", "container", container), positive("put", "amount", value("put", "amount", amount)), values)
 
 
-def get(
-    container: str, amount: Any = 1, *, where: Any = None, into: Mapping[str, str] | None = None
-) -> Get:
+def get(container: str, amount: Any = 1, *, where: Any = None, into: Mapping[str, str] | None = None) -> Get:
     """Take an amount out of a container, or an item out of a store, waiting while there is none.
 
     where: a condition on the item and the job, such as `item("size") <= attribute("room")`; the first item in the

@@ -177,8 +177,10 @@ def _compile(text: str) -> tuple[bytes, list[str]]:
     """Optimise a module; its object code, and the symbols that it needs."""
     machine = _machine()
     # The module may have been made for another system.
-    text = re.sub(r'^target triple = .*$', f'target triple = "{llvm.get_process_triple()}"', text, count=1, flags=re.M)
-    text = re.sub(r'^target datalayout = .*$', f'target datalayout = "{machine.target_data}"', text, count=1, flags=re.M)
+    text = re.sub(r"^target triple = .*$", f'target triple = "{llvm.get_process_triple()}"', text, count=1, flags=re.M)
+    text = re.sub(
+        r"^target datalayout = .*$", f'target datalayout = "{machine.target_data}"', text, count=1, flags=re.M
+    )
     module = llvm.parse_assembly(text)
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
     builder.getModulePassManager().run(module, builder)

@@ -16,7 +16,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numba import types
 from numba.core.compiler import CompilerBase, Flags
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
+from numba.core.registry import cpu_target
 from numba.core.typed_passes import (
     IRLegalization,
     NativeLowering,
@@ -24,11 +26,9 @@ from numba.core.typed_passes import (
     NopythonTypeInference,
     PreLowerStripPhis,
 )
-from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
 from numba.core.typing import signature
 from numba.core.typing.templates import infer, infer_global, make_intrinsic_template
+from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import as_dtype, from_dtype

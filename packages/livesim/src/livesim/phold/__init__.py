@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from ctypes import c_double, c_int64, c_uint64
+from ctypes import c_double, c_int64
 from functools import cache
 from typing import Any, NamedTuple
 

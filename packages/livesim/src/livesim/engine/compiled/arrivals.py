@@ -7,15 +7,25 @@ import math
 import numpy as np
 from numpy import float64, int64, uint64
 
-from livesim.engine.compiled.constants import AT, BAD_NUMBER, BAD_TIME, CLASS_ARRIVAL, CLASS_CAPACITY, EVERY, KEEP, REPEAT, SCHEDULE, STOP
 from livesim.engine.compiled.calendar import schedule
 from livesim.engine.compiled.capacity import period_end
-from livesim.engine.compiled.values import drawn
+from livesim.engine.compiled.constants import (
+    AT,
+    BAD_NUMBER,
+    BAD_TIME,
+    CLASS_ARRIVAL,
+    CLASS_CAPACITY,
+    EVERY,
+    KEEP,
+    REPEAT,
+    SCHEDULE,
+    STOP,
+)
+from livesim.engine.compiled.readers import clocks_of, flows_of, items_of, keys_of, sources_of, times_of
 from livesim.engine.compiled.stocks import rank_item, shelve
-from livesim.engine.compiled.readers import items_of, clocks_of, flows_of, keys_of, sources_of, times_of
 from livesim.engine.compiled.typed import World, routine
+from livesim.engine.compiled.values import drawn
 from livesim.random.compiled import job_key, uniform
-
 
 
 @routine

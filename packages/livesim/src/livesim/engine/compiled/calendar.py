@@ -13,7 +13,6 @@ from livesim.engine.compiled.readers import event_keys_of, event_times_of
 from livesim.engine.compiled.typed import Floats, Ints, World, inlined, routine
 
 
-
 @inlined
 def earlier(time: float, key: int, other_time: float, other_key: int) -> bool:
     return (time < other_time) | ((time == other_time) & (key < other_key))

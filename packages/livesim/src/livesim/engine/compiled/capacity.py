@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy import float64, int64
 
-from livesim.engine.compiled.constants import BAD_TIME, CLASS_CAPACITY, DID_CAPACITY, FINISH, REPEAT, SCHEDULE, STOP
 from livesim.engine.compiled.calendar import schedule
+from livesim.engine.compiled.constants import BAD_TIME, CLASS_CAPACITY, DID_CAPACITY, FINISH, REPEAT, SCHEDULE, STOP
 from livesim.engine.compiled.interruption import interrupt, victim
+from livesim.engine.compiled.readers import clocks_of, levels_of, supplies_of, ticks_of, times_of
 from livesim.engine.compiled.resources import serve
 from livesim.engine.compiled.statistics import level, note
-from livesim.engine.compiled.values import drawn
-from livesim.engine.compiled.readers import clocks_of, levels_of, supplies_of, ticks_of, times_of
 from livesim.engine.compiled.typed import World, routine
-
+from livesim.engine.compiled.values import drawn
 
 
 @routine

@@ -1,4 +1,4 @@
-"""The members of the program's enumerations as plain integers: Numba reads a member as an object, a global as a number."""
+"""Members of the program's enumerations as plain integers: Numba reads a member as an object."""
 
 from livesim.compiler.program import (
     ENDLESS,

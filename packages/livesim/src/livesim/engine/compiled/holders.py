@@ -6,7 +6,6 @@ from livesim.engine.compiled.readers import held_of, holders_of, holdings_of, jo
 from livesim.engine.compiled.typed import World, routine
 
 
-
 @routine
 def take_holder(w: World, j: int, r: int, h: int) -> None:
     """Put a job last on the list of those that hold a resource; `held` tells already what it has."""

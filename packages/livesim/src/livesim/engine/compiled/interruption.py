@@ -7,11 +7,20 @@ from numpy import float64, int64
 from livesim.engine.compiled.constants import CLASS_RELEASING, DID_INTERRUPT, RESAMPLE, RESTART
 from livesim.engine.compiled.holders import forget
 from livesim.engine.compiled.queues import before, queue_up
+from livesim.engine.compiled.readers import (
+    code_of,
+    flows_of,
+    held_of,
+    holders_of,
+    holdings_of,
+    jobs_of,
+    levels_of,
+    queues_of,
+    resources_of,
+)
 from livesim.engine.compiled.statistics import level, note_job
-from livesim.engine.compiled.values import value_of
-from livesim.engine.compiled.readers import code_of, flows_of, held_of, holders_of, holdings_of, jobs_of, levels_of, queues_of, resources_of
 from livesim.engine.compiled.typed import World, inlined, routine
-
+from livesim.engine.compiled.values import value_of
 
 
 @inlined

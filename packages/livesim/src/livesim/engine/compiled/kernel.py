@@ -1,8 +1,8 @@
 """The interpreter's loop: what `livesim.engine.reference` does, on flat arrays.
 
 One function for all models: a model is data, so nothing is compiled for it. It comes back with a `Status` when it is
-done, when an array is full (it is grown, and the function called again) or after a number of events. What runs for every
-event is written here; the rest is in the modules beside this one, under the names that the reference has.
+done, when an array is full (it is grown, and the function called again) or after a number of events. What runs at
+every event is written here; the rest is in the modules beside this one, under the names that the reference has.
 """
 
 from __future__ import annotations
@@ -17,12 +17,80 @@ from numpy import float64, int64, uint64
 from livesim.engine.compiled.arrivals import next_arrival, start
 from livesim.engine.compiled.calendar import push, replace
 from livesim.engine.compiled.capacity import tick
-from livesim.engine.compiled.constants import ALL, ARRIVAL_SHIFTED, ASSIGN, BAD_AMOUNT, BAD_COUNT, BAD_NUMBER, BAD_PROBABILITY, BAD_TIME, BAD_UNITS, BATCH, BRANCH, CHOOSE, COMBINE, DECIDE, DEPART, DID_ARRIVE, DID_DEPART, DID_HOLD, DID_RELEASE, DONE, ERROR, EVERY, EXPONENTIAL, GET, GET_ITEM, HOLD, IS_ENDLESS, JUMP, LOOP, MOST_FRUITLESS, MOST_STEPS, NOT_HELD, NO_CALENDAR, NO_ITEMS, NO_JOBS, NO_TRACE, PAUSED, PUT_ITEM, RECORD, RELEASE, SEIZE, SIGNAL, SPLIT, STILL_HELD, UNBATCH, WAIT
+from livesim.engine.compiled.constants import (
+    ALL,
+    ARRIVAL_SHIFTED,
+    ASSIGN,
+    BAD_AMOUNT,
+    BAD_COUNT,
+    BAD_NUMBER,
+    BAD_PROBABILITY,
+    BAD_TIME,
+    BAD_UNITS,
+    BATCH,
+    BRANCH,
+    CHOOSE,
+    COMBINE,
+    DECIDE,
+    DEPART,
+    DID_ARRIVE,
+    DID_DEPART,
+    DID_HOLD,
+    DID_RELEASE,
+    DONE,
+    ERROR,
+    EVERY,
+    EXPONENTIAL,
+    GET,
+    GET_ITEM,
+    HOLD,
+    IS_ENDLESS,
+    JUMP,
+    LOOP,
+    MOST_FRUITLESS,
+    MOST_STEPS,
+    NO_CALENDAR,
+    NO_ITEMS,
+    NO_JOBS,
+    NO_TRACE,
+    NOT_HELD,
+    PAUSED,
+    PUT_ITEM,
+    RECORD,
+    RELEASE,
+    SEIZE,
+    SIGNAL,
+    SPLIT,
+    STILL_HELD,
+    UNBATCH,
+    WAIT,
+)
 from livesim.engine.compiled.holders import take_holder
 from livesim.engine.compiled.meetings import batch_up, combine, leave_batches, split, unbatch
 from livesim.engine.compiled.patience import give_up, patience
 from livesim.engine.compiled.queues import go_on, queue_up, wake
-from livesim.engine.compiled.readers import attributes_of, branches_of, code_of, containers_of, counters_of, event_keys_of, event_times_of, flows_of, held_of, initial_of, jobs_of, keys_of, levels_of, numbers_of, queues_of, resources_of, sources_of, tallies_of, values_of, world_at
+from livesim.engine.compiled.readers import (
+    attributes_of,
+    branches_of,
+    code_of,
+    containers_of,
+    counters_of,
+    event_keys_of,
+    event_times_of,
+    flows_of,
+    held_of,
+    initial_of,
+    jobs_of,
+    keys_of,
+    levels_of,
+    numbers_of,
+    queues_of,
+    resources_of,
+    sources_of,
+    tallies_of,
+    values_of,
+    world_at,
+)
 from livesim.engine.compiled.resources import choose, granted_at_once, release_some, serve
 from livesim.engine.compiled.statistics import level, note, tally
 from livesim.engine.compiled.stocks import item_for, let_in, make_item, move, put_item, serve_container, take_item
@@ -453,7 +521,10 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                     fault, wrong = BAD_NUMBER, w.wrong
                     break
                 q = code[i].c
-                if queues[q].head < 0 and levels[w.first_container + code[i].a].value < containers_of(w)[code[i].a].capacity:
+                if (
+                    queues[q].head < 0
+                    and levels[w.first_container + code[i].a].value < containers_of(w)[code[i].a].capacity
+                ):
                     tally(tallies, q, 0.0)
                     jobs[j].pc = i
                     put_item(w, code[i].a, slot)

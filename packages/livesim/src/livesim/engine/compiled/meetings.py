@@ -8,12 +8,19 @@ from numpy import float64, int64, uint64
 
 from livesim.engine.compiled.constants import BAD_COUNT, DID_COMBINE, DID_DEPART, DID_SPLIT, STILL_HELD
 from livesim.engine.compiled.queues import dequeue, go_on, queue_up
+from livesim.engine.compiled.readers import (
+    attributes_of,
+    counters_of,
+    flows_of,
+    jobs_of,
+    levels_of,
+    queues_of,
+    tallies_of,
+)
 from livesim.engine.compiled.statistics import level, note_job, tally
-from livesim.engine.compiled.values import whole_of
-from livesim.engine.compiled.readers import attributes_of, counters_of, flows_of, jobs_of, levels_of, queues_of, tallies_of
 from livesim.engine.compiled.typed import World, routine
+from livesim.engine.compiled.values import whole_of
 from livesim.random.compiled import job_key
-
 
 
 @routine

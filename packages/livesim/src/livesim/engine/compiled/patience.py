@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy import float64
 
-from livesim.engine.compiled.constants import BAD_TIME, CLASS_PATIENCE, DID_RENEGE
 from livesim.engine.compiled.calendar import schedule
+from livesim.engine.compiled.constants import BAD_TIME, CLASS_PATIENCE, DID_RENEGE
 from livesim.engine.compiled.queues import unlink
+from livesim.engine.compiled.readers import code_of, flows_of, jobs_of, stores_of
 from livesim.engine.compiled.resources import serve
 from livesim.engine.compiled.statistics import note_job
 from livesim.engine.compiled.stocks import drop_item, serve_container
-from livesim.engine.compiled.values import value_of
-from livesim.engine.compiled.readers import code_of, flows_of, jobs_of, stores_of
 from livesim.engine.compiled.typed import World, routine
-
+from livesim.engine.compiled.values import value_of
 
 
 @routine

@@ -5,10 +5,9 @@ from __future__ import annotations
 from numpy import float64, int64
 
 from livesim.engine.compiled.constants import DID_GO, DID_WAIT, LIFO
-from livesim.engine.compiled.statistics import level, note_job, tally
 from livesim.engine.compiled.readers import jobs_of, levels_of, queues_of, resources_of, tallies_of
+from livesim.engine.compiled.statistics import level, note_job, tally
 from livesim.engine.compiled.typed import Jobs, World, inlined, routine
-
 
 
 @inlined

@@ -7,15 +7,36 @@ import math
 import numpy as np
 from numpy import float64, int64
 
-from livesim.engine.compiled.constants import ALL, BAD_NUMBER, BAD_UNITS, DID_GO, DID_RELEASE, FINISH, FIRST_AVAILABLE, NOT_HELD, RANDOM, ROUND_ROBIN
+from livesim.engine.compiled.constants import (
+    ALL,
+    BAD_NUMBER,
+    BAD_UNITS,
+    DID_GO,
+    DID_RELEASE,
+    FINISH,
+    FIRST_AVAILABLE,
+    NOT_HELD,
+    RANDOM,
+    ROUND_ROBIN,
+)
 from livesim.engine.compiled.holders import forget, take_holder
 from livesim.engine.compiled.interruption import preempt
 from livesim.engine.compiled.queues import before, dequeue, go_on, link, unlink
+from livesim.engine.compiled.readers import (
+    code_of,
+    held_of,
+    jobs_of,
+    levels_of,
+    queues_of,
+    resources_of,
+    sets_of,
+    supplies_of,
+    tallies_of,
+    turns_of,
+)
 from livesim.engine.compiled.statistics import level, note_job, tally
-from livesim.engine.compiled.values import next_uniform, value_of
-from livesim.engine.compiled.readers import code_of, held_of, jobs_of, levels_of, queues_of, resources_of, sets_of, supplies_of, tallies_of, turns_of
 from livesim.engine.compiled.typed import World, routine
-
+from livesim.engine.compiled.values import next_uniform, value_of
 
 
 @routine

@@ -6,7 +6,6 @@ from livesim.engine.compiled.readers import entries_of, jobs_of
 from livesim.engine.compiled.typed import Levels, Tallies, World, inlined, routine
 
 
-
 @inlined
 def level(levels: Levels, row: int, now: float, change: float) -> None:
     """Change a number over time, and add to the area below it."""

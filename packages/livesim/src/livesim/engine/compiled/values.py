@@ -9,7 +9,20 @@ from numpy import float64, int64, uint64
 
 from livesim.compiler.program import EXPRESSION, Code
 from livesim.engine.compiled.constants import CONSTANT, TRACE
-from livesim.engine.compiled.readers import attributes_of, bytecode_of, constants_of, counters_of, fields_of, jobs_of, keys_of, levels_of, numbers_of, stack_of, table_of, values_of
+from livesim.engine.compiled.readers import (
+    attributes_of,
+    bytecode_of,
+    constants_of,
+    counters_of,
+    fields_of,
+    jobs_of,
+    keys_of,
+    levels_of,
+    numbers_of,
+    stack_of,
+    table_of,
+    values_of,
+)
 from livesim.engine.compiled.typed import Word, World, inlined, routine
 from livesim.random.compiled import job_key, uniform
 from livesim.random.samplers import draw
@@ -21,7 +34,6 @@ ADD, SUB, MUL, TRUEDIV, LT, LE, GT, GE, EQUAL, NOT_EQUAL, AND, OR, MINIMUM, MAXI
 NEG, NOT, ABS, FLOOR, SQRT, EXP, LOG, WHERE = map(int, list(Code)[26:])
 FAR = 1 << 62
 FAR_WORD = np.uint64(FAR)
-
 
 
 @routine

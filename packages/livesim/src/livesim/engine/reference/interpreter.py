@@ -63,7 +63,7 @@ class Reference(State):
                         return Status.DONE
                     self.fruitless += 1
                 heapq.heappop(calendar)
-                if event_class == CAPACITY or event_class == ARRIVAL:
+                if event_class in (CAPACITY, ARRIVAL):
                     if event_class == ARRIVAL and time > arrivals_until:
                         continue
                     self.now = time
