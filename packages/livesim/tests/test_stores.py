@@ -119,7 +119,7 @@ def test_items_without_a_number_do_not_meet_a_condition_on_it(engine: str) -> No
         (lambda m: m.process("p", arrive(every=1), get("attic"), depart()), "no container 'attic'"),
         (
             lambda m: run(m.process("p", arrive(every=1), get("shelf", where=item("a") > 1), depart()), 9),
-            "number 'a'; there",
+            "p/get 1: no put gives items a number",
         ),
         (lambda m: get("shelf", where=exponential(mean=1)), "cannot be the distribution"),
     ],

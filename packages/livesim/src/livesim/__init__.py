@@ -94,17 +94,19 @@ from livesim.runtime.observed import InProcess, observed
 from livesim.runtime.replicate import replicate, resume
 from livesim.runtime.run import run
 from livesim.runtime.snapshot import Snapshot
+from livesim.runtime.stepping import JobState, Simulation
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Best", "CheckpointError", "Comparison", "DeadlockError", "Entity", "InProcess", "Interval", "Model", "Result",
-    "Runs", "SimulationError", "Snapshot", "age", "analysis", "arrive", "assign", "attribute", "balk", "batch",
-    "bernoulli", "beta", "binomial", "busy", "capacity", "combine", "compare", "constant", "decide", "depart",
-    "discrete", "discrete_uniform", "empirical", "entities", "erlang", "exp", "exponential", "failures", "floor",
-    "free", "from_scipy", "gamma", "geometric", "get", "hold", "hyperexponential", "in_process", "item", "jump",
-    "label", "level", "log", "lognormal", "loop", "maximum", "minimum", "negative_binomial", "normal", "now",
-    "observed", "param", "pareto", "pert", "poisson", "put", "queue_length", "record", "release", "renege",
-    "replicate", "resume", "route", "run", "schedule", "seize", "select_best", "signal", "split", "sqrt", "trace",
-    "transport", "triangular", "truncated_normal", "unbatch", "uniform", "wait", "weibull", "where",
+    "Best", "CheckpointError", "Comparison", "DeadlockError", "Entity", "InProcess", "Interval", "JobState",
+    "Model", "Result", "Runs", "Simulation", "SimulationError", "Snapshot", "age", "analysis", "arrive", "assign",
+    "attribute", "balk", "batch", "bernoulli", "beta", "binomial", "busy", "capacity", "combine", "compare",
+    "constant", "decide", "depart", "discrete", "discrete_uniform", "empirical", "entities", "erlang", "exp",
+    "exponential", "failures", "floor", "free", "from_scipy", "gamma", "geometric", "get", "hold",
+    "hyperexponential", "in_process", "item", "jump", "label", "level", "log", "lognormal", "loop", "maximum",
+    "minimum", "negative_binomial", "normal", "now", "observed", "param", "pareto", "pert", "poisson", "put",
+    "queue_length", "record", "release", "renege", "replicate", "resume", "route", "run", "schedule", "seize",
+    "select_best", "signal", "split", "sqrt", "trace", "transport", "triangular", "truncated_normal", "unbatch",
+    "uniform", "wait", "weibull", "where",
 ]  # fmt: skip

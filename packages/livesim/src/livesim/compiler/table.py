@@ -29,7 +29,7 @@ from livesim.distributions import Distribution
 from livesim.distributions.distribution import distribution
 from livesim.model import verbs
 from livesim.model.builder import Model, Process
-from livesim.model.expressions import Call, Expression, Parameter, State, is_condition
+from livesim.model.expressions import Call, Expression, Parameter, State, is_condition, leaves
 from livesim.model.flow import repeated
 from livesim.model.resources import Schedule
 from livesim.random import Kind, stream_number
@@ -401,6 +401,9 @@ class Compiler:
                 else:
                     numbers[position] = float(given)
         else:
+            for leaf in leaves(content):
+                if isinstance(leaf, State) and leaf.kind == "item":
+                    self._field(place, leaf.name)
             folded = self._folded(content)
             if isinstance(folded, float):
                 row[0], numbers[0] = Kind.CONSTANT, folded
@@ -451,8 +454,6 @@ class Compiler:
         elif isinstance(folded, State):
             if folded.kind == "attribute":
                 self.attributes.setdefault(folded.name, math.nan)
-            if folded.kind == "item":
-                self._field("item", folded.name)
             tables: dict[str, list[str]] = {
                 "attribute": list(self.attributes), "queue_length": self.resources, "busy": self.resources,
                 "free": self.resources, "capacity": self.resources, "in_process": self.processes,
