@@ -96,8 +96,12 @@ KEPT = (
 )
 
 
-START = {"due": -1, "left": -1.0, "queue": -1, "together": -1, "inside": -1, "family": -1, "item": -1, "born": np.nan}
-"""What a free slot's fields hold where it is not 0; whoever changes one of them changes it back."""
+FREE = np.zeros((), JOB)
+"""What a free slot holds; whoever changes one of the fields that are not 0 changes it back."""
+for _name, _content in {
+    "due": -1, "left": -1.0, "queue": -1, "together": -1, "inside": -1, "family": -1, "item": -1, "born": np.nan,
+}.items():  # fmt: skip
+    FREE[_name] = _content
 MOST_JOBS = (1 << 24) - 4096
 """Job slots that the calendar's keys have room for."""
 
@@ -189,9 +193,8 @@ class Arrays:
             "attributes": np.zeros(slots * w["n_attributes"]),
             "holdings": np.zeros(slots * w["n_holders"], HOLDING),
         }
-        for name, content in START.items():
-            new["jobs"][name] = content
-        new["jobs"]["following"] = np.arange(1, slots + 1)
+        new["jobs"][old:] = FREE
+        new["jobs"]["following"][old:] = np.arange(old + 1, slots + 1)
         for name, array in new.items():
             if old:
                 array[: len(self[name])] = self[name]

@@ -59,7 +59,8 @@ class Compiled:
             if status in (Status.DONE, Status.PAUSED, Status.ERROR):
                 return status
             if status == Status.JOBS:
-                arrays.grow_jobs(max(2 * int(w["slots"]), int(w["slots"] - w["unused"] + w["wanted"])))
+                factor = 4 if w["slots"] < 4096 else 2
+                arrays.grow_jobs(max(factor * int(w["slots"]), int(w["slots"] - w["unused"] + w["wanted"])))
             if status == Status.CALENDAR:
                 arrays.grow_calendar(int(w["events_room"]))
             if status == Status.ITEMS:
