@@ -12,6 +12,7 @@ first start ever needs no Numba either. `python -m livesim.native` writes it ane
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -59,14 +60,24 @@ def _address(name: str, sources: Sequence[str], make: Callable[[], tuple[str, st
         found = _read(folder / file)
         if found is not None:
             return _load(engine, *found)
-    module, symbol = packaged(name, sources) or make()
-    code, needed = _compile(module)
+    code, symbol, needed = _made(packaged(name, sources), make)
     if not _reachable(needed):
         raise ImportError(f"{name}: no {needed} in this process; this is a bug in livesim")
     for folder in folders():
         if _write(folder / file, code, symbol, needed):
             break
     return _load(engine, code, symbol)
+
+
+def _made(brought: tuple[str, str] | None, make: Callable[[], tuple[str, str]]) -> tuple[bytes, str, list[str]]:
+    """Object code, its symbol and the symbols that it needs: of the module brought along, if LLVM here can read it."""
+    if brought is not None:
+        with contextlib.suppress(RuntimeError):  # another version's language
+            code, needed = _compile(brought[0])
+            return code, brought[1], needed
+    module, symbol = make()
+    code, needed = _compile(module)
+    return code, symbol, needed
 
 
 def packaged(name: str, sources: Sequence[str]) -> tuple[str, str] | None:

@@ -41,6 +41,7 @@ from livesim.engine.compiled.constants import (
     ERROR,
     EVERY,
     EXPONENTIAL,
+    FINISH,
     GET,
     GET_ITEM,
     HOLD,
@@ -127,11 +128,6 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
     wrong: Any = 0.0
     while True:
         # -- who is next -----------------------------------------------------------------------------------------------
-        if hole:
-            n -= 1
-            if n > 0:
-                replace(times, entries, n, times[n], entries[n])
-            hole = False
         if n + 8 > w.events_room:
             status = NO_CALENDAR
             break
@@ -144,6 +140,12 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
             if jobs[j].following < 0:
                 w.ready_last = -1
         else:
+            # The hole stays open for jobs that were let go: the hold that the first of them begins fills it.
+            if hole:
+                n -= 1
+                if n > 0:
+                    replace(times, entries, n, times[n], entries[n])
+                hole = False
             if n == 0:
                 break
             time = times[0]
@@ -328,18 +330,19 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                     if not (wanted >= 1.0 and wanted == math.floor(wanted) and wanted <= resources[r].most):
                         fault, wrong = BAD_UNITS, wanted
                         break
-                    if (
-                        queues[r].head < 0
-                        and levels[2 * r + 1].value - levels[2 * r].value >= wanted
-                        and resources[r].order < 0
-                    ):
-                        # The usual case: nobody waits, there is room.
+                    spare = levels[2 * r + 1].value - levels[2 * r].value
+                    usual = resources[r].order < 0 and resources[r].preemption == FINISH
+                    if usual and (spare < wanted or queues[r].head < 0):
+                        # Nobody waits and there is room, or there is none.
                         jobs[j].units = int64(wanted)
                         jobs[j].rank = priority
                         jobs[j].order = 0.0
                         jobs[j].ticket = w.tickets
                         w.tickets += 1
                         jobs[j].together = -1
+                        if spare < wanted:
+                            joins = r
+                            break
                         tally(tallies, r, 0.0)
                         level(levels, 2 * r, now, wanted)
                         held[j * n_resources + r] += jobs[j].units

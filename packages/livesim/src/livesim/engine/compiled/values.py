@@ -177,11 +177,16 @@ def next_uniform(w: World, j: int, stream: int, counter: int) -> float:
     return uniform(job_key(keys_of(w)[stream], jobs_of(w)[j].word), before)
 
 
-@routine
+@inlined
 def drawn(w: World, v: int, n: int, now: float) -> float:
     """A number that belongs to no job, keyed by how many there were before, at a time that has not come yet."""
     if values_of(w)[v].kind == CONSTANT and values_of(w)[v].dynamic == 0:
         return numbers_of(w)[v].p0
+    return drawn_for_nobody(w, v, n, now)
+
+
+@routine
+def drawn_for_nobody(w: World, v: int, n: int, now: float) -> float:
     before = w.now
     w.now = now
     x, _ = draw_here(w, v, int64(0), uint64(n), int64(0))
