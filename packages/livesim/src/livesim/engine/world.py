@@ -161,9 +161,8 @@ class Arrays:
         return self.arrays[name]
 
     def place(self) -> None:
-        """Write the addresses of the arrays into the record."""
-        for name, array in self.arrays.items():
-            self.world[0][name] = array.ctypes.data
+        """Write the addresses of the arrays into the record, whose first fields they are."""
+        self.world.view(np.int64)[: len(ARRAYS)] = [self.arrays[name].ctypes.data for name in ARRAYS]
 
     def state(self) -> dict[str, np.ndarray]:
         """A copy of what a run changes."""

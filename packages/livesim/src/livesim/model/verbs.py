@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
 from livesim.distributions import Distribution
@@ -20,8 +21,12 @@ class Step:
 
     verb: ClassVar[str]
 
-    def __str__(self) -> str:
+    @cached_property
+    def _text(self) -> str:
         return f"{self.verb}({', '.join(f'{name}={text(content)}' for name, content in self.given().items())})"
+
+    def __str__(self) -> str:
+        return self._text
 
     __repr__ = __str__
 

@@ -69,7 +69,7 @@ from livesim.engine.compiled.constants import (
 from livesim.engine.compiled.holders import take_holder
 from livesim.engine.compiled.meetings import batch_up, combine, leave_batches, split, unbatch
 from livesim.engine.compiled.patience import give_up, patience
-from livesim.engine.compiled.queues import go_on, queue_up, wake
+from livesim.engine.compiled.queues import dequeue, go_on, queue_up, wake
 from livesim.engine.compiled.readers import (
     attributes_of,
     branches_of,
@@ -376,8 +376,18 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                         level(levels, 2 * r, now, -float64(back))
                         if w.tracing:
                             note(w, now, DID_RELEASE, jobs[j].process, jobs[j].serial, i, float64(r))
-                        if queues[r].head >= 0:
-                            serve(w, r)
+                        while queues[r].head >= 0:
+                            other = queues[r].head
+                            if jobs[other].together >= 0:
+                                serve(w, r)
+                                break
+                            if levels[2 * r + 1].value - levels[2 * r].value < jobs[other].units:
+                                break
+                            dequeue(w, other)
+                            level(levels, 2 * r, now, float64(jobs[other].units))
+                            held[other * n_resources + r] += jobs[other].units
+                            jobs[other].holding += jobs[other].units
+                            go_on(w, jobs, other)
                         i += 1
                         continue
                 jobs[j].pc = i
