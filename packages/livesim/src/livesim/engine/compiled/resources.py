@@ -138,13 +138,16 @@ def granted_at_once(w: World, j: int, i: int, r: int, wanted: float, priority: f
     short = first_short(w, j, r, a, count)
     if short == -2:
         return -2 - BAD_NUMBER
-    if short >= 0 and count == 1 and resources_of(w)[r].preemption != FINISH and preempt(w, j, r):
-        short = -1
-    if short < 0:
+    preempts = short >= 0 and count == 1 and resources_of(w)[r].preemption != FINISH and preempt(w, j, r)
+    if short < 0 or preempts:
         for k in range(count):
             s = sets_of(w)[a + k] if count > 1 else r
             tally(tallies_of(w), s, 0.0)
             take(w, j, s)
+    if preempts:
+        # Whoever was interrupted may have held more than was wanted.
+        serve(w, r)
+        return -1
     return short
 
 

@@ -28,13 +28,15 @@ def seize(s: State, job: Job, row: list[int]) -> bool:
     job.together = a if count > 1 else -1
     s.tickets += 1
     short = first_short(s, job, resources)
-    if short >= 0 and count == 1 and s.resources[a].preemption != FINISH and preempt(s, job, a):
-        short = -1
-    if short >= 0:
+    preempts = short >= 0 and count == 1 and s.resources[a].preemption != FINISH and preempt(s, job, a)
+    if short >= 0 and not preempts:
         return wait_in(s, job, short, patience)
     for r in resources:
         s.waits[r].add(0.0)
         take(s, job, r)
+    if preempts:
+        # Whoever was interrupted may have held more than was wanted.
+        serve(s, a)
     job.pc += 1
     return True
 
