@@ -129,7 +129,7 @@ def _digest_of(sources: Sequence[str]) -> str:
     for source in sorted(sources):
         path = PACKAGE / source
         for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
-            content = file.read_bytes()
+            content = file.read_bytes().replace(b"\r\n", b"\n")
             digest.update(f"{file.relative_to(PACKAGE).as_posix()} {len(content)}\n".encode())
             digest.update(content)
     return digest.hexdigest()
@@ -156,8 +156,12 @@ def _write(path: Path, code: bytes, symbol: str, needed: list[str]) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, suffix=".tmp", delete=False) as file:
             file.write(content)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        try:
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except OSError:
+            os.unlink(file.name)
+            raise
         for other in path.parent.glob(path.stem.rpartition("-")[0] + "-*.o"):
             if other != path:
                 other.unlink(missing_ok=True)
