@@ -155,7 +155,9 @@ class Arrays:
         self.grow_items(len(program.items) + (64 if (program.stores[:, 0] >= 0).any() else 0))
         self.fill_stores(program.items)
         self.grow_calendar(2 * (sources + clocks) + 64)
-        self.grow_entries(2 * slots + 1024 if tracing else 0)
+        self.arrays["entries"] = np.zeros(0, ENTRY)
+        if tracing:
+            self.grow_entries(2 * slots + 1024)
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.arrays[name]
@@ -228,11 +230,15 @@ class Arrays:
 
     def grow_calendar(self, room: int) -> None:
         """Make room for so many more events."""
+        old = int(self.world[0]["events_room"])
         for name, kind in (("event_times", np.float64), ("event_keys", np.int64)):
-            self.arrays[name] = np.concatenate([self.arrays.get(name, np.zeros(0, kind)), np.zeros(room, kind)])
+            new = np.zeros(old + room, kind)
+            if old:
+                new[:old] = self[name]
+            self.arrays[name] = new
         self.world[0]["events_room"] += room
 
     def grow_entries(self, room: int) -> None:
         """Make room for so many more rows of the trace."""
-        self.arrays["entries"] = np.concatenate([self.arrays.get("entries", np.zeros(0, ENTRY)), np.zeros(room, ENTRY)])
+        self.arrays["entries"] = np.concatenate([self["entries"], np.zeros(room, ENTRY)])
         self.world[0]["entries_room"] += room

@@ -69,6 +69,8 @@ class Model:
         self.containers: dict[str, Container] = {}
         self.stores: dict[str, Store] = {}
         self.processes: dict[str, Process] = {}
+        self._parameters: tuple[int, dict[str, float]] | None = None
+        """What `parameters` found last, and how many parts the model had then: parts are only ever added."""
 
     def resource(
         self,
@@ -167,12 +169,15 @@ class Model:
 
     def parameters(self) -> dict[str, float]:
         """The parameters that the model names, and their defaults."""
+        if self._parameters is not None and self._parameters[0] == len(self.names()):
+            return dict(self._parameters[1])
         found: dict[str, float] = {}
         for leaf in self._leaves():
             if isinstance(leaf, Parameter) and found.setdefault(leaf.name, leaf.default) != leaf.default:
                 both = f"{found[leaf.name]:g} and {leaf.default:g}"
                 raise ValueError(f"param {leaf.name!r} has two defaults in model {self.name!r}: {both}")
-        return found
+        self._parameters = len(self.names()), found
+        return dict(found)
 
     def to_json(self) -> str:
         """The whole model as a JSON text, with the version of its format."""
