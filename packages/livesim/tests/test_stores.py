@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import simpy
 from livesim import (
+    DeadlockError,
     Model,
     arrive,
     assign,
@@ -22,8 +23,10 @@ from livesim import (
     put,
     queue_length,
     record,
+    release,
     renege,
     run,
+    seize,
     uniform,
 )  # fmt: skip
 from test_simpy import Departures, lasting, ours, source, theirs
@@ -191,3 +194,15 @@ def test_simpy_gives_the_same_items_to_the_same_jobs(kind: str, capacity: int) -
     found, expected = ours(model), theirs(start)
     assert len(expected) > 1000
     assert found == expected
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_who_waits_for_what_nobody_will_bring_is_a_deadlock(engine: str) -> None:
+    """The maker needs the crane that the taker keeps; poison: with a maker that is still to come there is none."""
+    model = Model("m").resource("crane").store("shelf")
+    model.process("taker", arrive(at=[0]), seize("crane"), get("shelf"), release("crane"), depart())
+    model.process("maker", arrive(at=[1]), seize("crane"), put("shelf"), release("crane"), depart())
+    with pytest.raises(DeadlockError, match="taker 1 holds 1 of 'crane' and waits for 'shelf get'"):
+        run(model, 100, seed=1, engine=engine)
+    model.process("late", arrive(at=[200]), put("shelf"), depart())
+    assert run(model, 100, seed=1, engine=engine)["taker"].in_process == 1

@@ -156,6 +156,8 @@ def _check_deadlock(simulation: Any, program: Program, names: Names) -> None:
         return
     changing = {int(row[0]) for row in program.clocks}
     resources = len(names.resources)
+    # Where no event is to come, nobody will bring what a container or a store lacks.
+    stocks, over = resources + 2 * len(names.containers), simulation.idle()
     levels = simulation.outcome().levels
     while True:
         held = dict.fromkeys(range(resources), 0)
@@ -166,9 +168,8 @@ def _check_deadlock(simulation: Any, program: Program, names: Names) -> None:
             key
             for key, job in stuck.items()
             if job.patient
-            or job.queue >= resources
-            or job.queue in changing
-            or held[job.queue] < levels[2 * job.queue, 0]
+            or (job.queue >= resources and (job.queue >= stocks or not over))
+            or (job.queue < resources and (job.queue in changing or held[job.queue] < levels[2 * job.queue, 0]))
         }
         if not free:
             break
