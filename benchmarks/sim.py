@@ -346,7 +346,7 @@ def inlining(workers: dict[str, Worker], options: argparse.Namespace) -> list[st
     from livesim.engine.compiled import interpreter
     from livesim.native import objects
 
-    text, _ = objects.packaged("kernel", interpreter.SOURCES) or interpreter.make()
+    text, _ = interpreter.make()
     attributes = dict(re.findall(r"^attributes #(\d+) = \{(.*)\}", text, flags=re.M))
     headers = re.findall(r'^define .*?@"?([^"(]+)"?\(.*?\)([^\n]*)\{', text, flags=re.M)
     forced = [

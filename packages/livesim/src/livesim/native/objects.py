@@ -4,21 +4,14 @@ The key is the bytes of every source that could be compiled into it, the version
 processor. Numba's own cache looks at one file's time and size, and needs Numba to be loaded, which takes longer than
 most runs. A file is written whole and then renamed, so processes that start together do no harm; where no folder can
 be written to, each process compiles for itself.
-
-What Numba makes of the sources, a module in LLVM's language for any processor of 64 bits, takes most of the time to
-make. So the package brings it along in `modules`, with the same digest: where it is current, which a test sees to, the
-first start ever needs no Numba either. `python -m livesim.native` writes it anew after a source was changed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import hashlib
 import json
-import lzma
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -60,44 +53,14 @@ def _address(name: str, sources: Sequence[str], make: Callable[[], tuple[str, st
         found = _read(folder / file)
         if found is not None:
             return _load(engine, *found)
-    code, symbol, needed = _made(packaged(name, sources), make)
+    module, symbol = make()
+    code, needed = _compile(module)
     if not _reachable(needed):
         raise ImportError(f"{name}: no {needed} in this process; this is a bug in livesim")
     for folder in folders():
         if _write(folder / file, code, symbol, needed):
             break
     return _load(engine, code, symbol)
-
-
-def _made(brought: tuple[str, str] | None, make: Callable[[], tuple[str, str]]) -> tuple[bytes, str, list[str]]:
-    """Object code, its symbol and the symbols that it needs: of the module brought along, if LLVM here can read it."""
-    if brought is not None:
-        with contextlib.suppress(RuntimeError):  # another version's language
-            code, needed = _compile(brought[0])
-            return code, brought[1], needed
-    module, symbol = make()
-    code, needed = _compile(module)
-    return code, symbol, needed
-
-
-def packaged(name: str, sources: Sequence[str]) -> tuple[str, str] | None:
-    """The module that the package brings along and its symbol; None where the sources are others by now."""
-    try:
-        digest, symbol, module = lzma.decompress(_module_of(name).read_bytes()).decode().split("\n", 2)
-    except OSError:
-        return None
-    return (module, symbol) if digest == _digest_of(sources) else None
-
-
-def package(name: str, sources: Sequence[str], make: Callable[[], tuple[str, str]]) -> None:
-    """Write the module that the package brings along."""
-    module, symbol = make()
-    content = f"{_digest_of(sources)}\n{symbol}\n{module}"
-    _module_of(name).write_bytes(lzma.compress(content.encode(), preset=9))
-
-
-def _module_of(name: str) -> Path:
-    return PACKAGE / "native" / "modules" / f"{name}.ll.xz"
 
 
 def folders() -> list[Path]:
@@ -190,13 +153,7 @@ def _machine() -> Any:
 
 def _compile(text: str) -> tuple[bytes, list[str]]:
     """Optimise a module; its object code, and the symbols that it needs."""
-    machine = _machine()
-    # The module may have been made for another system.
-    text = re.sub(r"^target triple = .*$", f'target triple = "{llvm.get_process_triple()}"', text, count=1, flags=re.M)
-    text = re.sub(
-        r"^target datalayout = .*$", f'target datalayout = "{machine.target_data}"', text, count=1, flags=re.M
-    )
-    module = llvm.parse_assembly(text)
+    machine, module = _machine(), llvm.parse_assembly(text)
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
     builder.getModulePassManager().run(module, builder)
     if any("picklebuf" in variable.name for variable in module.global_variables):
