@@ -1,0 +1,1 @@
+"""Loops around the functions of a model, generated as source and compiled."""

@@ -1,0 +1,177 @@
+"""A model's functions, made ready to run: bound to what they refer to, and known by a fingerprint of their content."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numba.core.dispatcher import Dispatcher
+
+from livesmc2.model.state_space import StateSpaceModel
+
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+
+
+# -- what a function refers to -----------------------------------------------------------------------------------------
+
+
+def plain(function: Any) -> Any:
+    """The Python function behind one that Numba compiled."""
+    return function.py_func if isinstance(function, Dispatcher) else function
+
+
+def referents(function: types.FunctionType) -> dict[str, Any]:
+    """The values of the global names and closure cells that its code, and code inside it, uses."""
+    found: dict[str, Any] = {}
+
+    def look(code: types.CodeType) -> None:
+        for name in code.co_names:
+            if name in function.__globals__:
+                found[name] = function.__globals__[name]
+        for constant in code.co_consts:
+            if isinstance(constant, types.CodeType):
+                look(constant)
+
+    look(function.__code__)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        found[name] = cell.cell_contents
+    return found
+
+
+def rebound(function: Any, convert: Callable[[Any], Any]) -> types.FunctionType:
+    """The same function with what it refers to converted; the original and its module are left alone."""
+    function = plain(function)
+    if not isinstance(function, types.FunctionType):
+        raise TypeError(f"a model function is a Python function, got {function!r:.80}")
+    values = referents(function)
+    cells = tuple(types.CellType(convert(values[name])) for name in function.__code__.co_freevars)
+    names = {name: convert(value) for name, value in values.items() if name not in function.__code__.co_freevars}
+    made = types.FunctionType(
+        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__, cells
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    made.__module__, made.__qualname__ = function.__module__, function.__qualname__
+    return made
+
+
+def compilable(function: Any) -> Any:
+    """Compiled to be inlined where it is called, and so the plain functions that it calls."""
+    known: dict[int, Any] = {}
+
+    def convert(value: Any) -> Any:
+        if not isinstance(value, types.FunctionType):
+            return value
+        if id(value) not in known:
+            known[id(value)] = value  # a function that calls itself: Numba says what it thinks of that
+            known[id(value)] = njit(forceinline=True, **OPTIONS)(rebound(value, convert))
+        return known[id(value)]
+
+    return njit(forceinline=True, **OPTIONS)(rebound(function, convert))
+
+
+# -- uncompiled runs ---------------------------------------------------------------------------------------------------
+
+
+def _ieee(function: Callable[..., float], at_domain_error: Callable[..., float]) -> Callable[..., float]:
+    def call(*arguments: float) -> float:
+        try:
+            return function(*arguments)
+        except OverflowError:
+            return math.inf
+        except ValueError:
+            return at_domain_error(*arguments)
+
+    return call
+
+
+class _Math:
+    """`math`, with the values of IEEE arithmetic where the module raises: log(0) is -inf, sqrt(-1) NaN."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(math, name)
+        if not callable(value):
+            return value
+        if name in ("log", "log2", "log10"):
+            return _ieee(value, lambda x, *_: -math.inf if x == 0 else math.nan)
+        if name == "log1p":
+            return _ieee(value, lambda x: -math.inf if x == -1 else math.nan)
+        if name in ("lgamma", "gamma"):
+            return _ieee(value, lambda x: math.inf)
+        return _ieee(value, lambda *_: math.nan)
+
+
+IEEE_MATH = _Math()
+_MATH_FUNCTIONS = {id(value): name for name, value in vars(math).items() if callable(value)}
+
+
+def uncompiled(function: Any) -> Any:
+    """The function for a run in plain Python: to be stepped through, and with the arithmetic of the compiled one."""
+
+    def convert(value: Any) -> Any:
+        if value is math:
+            return IEEE_MATH
+        if id(value) in _MATH_FUNCTIONS:
+            return getattr(IEEE_MATH, _MATH_FUNCTIONS[id(value)])
+        return plain(value)
+
+    return rebound(function, convert)
+
+
+# -- fingerprints ------------------------------------------------------------------------------------------------------
+
+
+def fingerprint(model: StateSpaceModel) -> str:
+    """A digest of names and functions: bytecode, constants, defaults, and what they refer to, however deep.
+
+    It depends on the version of Python. An object without content of its own counts by its identity.
+    """
+    digest = hashlib.sha256()
+    shape = (model.parameter_fields.sizes, model.state_fields.sizes, model.observed, model.covariates)
+    _feed(digest, shape, set())
+    for name, function in model.functions().items():
+        _feed(digest, (name, function), set())
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, value: Any, seen: set[int]) -> None:
+    value = plain(value)
+    if isinstance(value, types.FunctionType):
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        _feed(digest, value.__code__, seen)
+        _feed(digest, (value.__defaults__, value.__kwdefaults__), seen)
+        for name, referent in sorted(referents(value).items()):
+            _feed(digest, (name, referent), seen)
+    elif isinstance(value, types.CodeType):
+        head = (value.co_argcount, value.co_code, value.co_names, value.co_varnames, value.co_freevars)
+        _feed(digest, (*head, value.co_consts), seen)
+    elif isinstance(value, (tuple, list)):
+        digest.update(f"{type(value).__name__} {len(value)};".encode())
+        for part in value:
+            _feed(digest, part, seen)
+    elif isinstance(value, dict):
+        digest.update(f"dict {len(value)};".encode())
+        for name, part in value.items():
+            _feed(digest, (str(name), part), seen)
+    elif isinstance(value, np.ndarray):
+        digest.update(f"array {value.dtype.str} {value.shape};".encode() + np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, bytes):
+        digest.update(b"bytes %d;" % len(value) + value)
+    elif isinstance(value, types.ModuleType):
+        digest.update(f"module {value.__name__};".encode())
+    elif value is None or isinstance(value, (bool, int, float, complex, str, np.generic)):
+        digest.update(f"{type(value).__name__} {value!r};".encode())
+    elif isinstance(value, frozenset):
+        _feed(digest, sorted(map(repr, value)), seen)
+    elif isinstance(value, type) or hasattr(value, "__qualname__"):
+        digest.update(f"{value.__module__}.{value.__qualname__};".encode())
+    elif " at 0x" in repr(value) or type(value).__repr__ is object.__repr__:
+        digest.update(f"{type(value).__qualname__} {id(value)};".encode())  # nothing to know it by but itself
+    else:
+        digest.update(f"{type(value).__qualname__} {value!r};".encode())

@@ -1,0 +1,222 @@
+"""A model's loops, compiled when they are first needed, or in plain Python for debugging."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import linecache
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numba.core.errors import NumbaError
+
+from livesmc2.compiler import support
+from livesmc2.compiler.functions import OPTIONS, compilable, fingerprint, uncompiled
+from livesmc2.compiler.source import sources
+from livesmc2.kernel import rng, weights
+from livesmc2.kernel import samplers as _samplers  # noqa: F401 - attaches the generator's methods
+from livesmc2.model.state_space import ModelError, StateSpaceModel
+
+_SIGNATURES = {
+    "filter_block": "void(i8[::1], i8[::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], i8, i8, u8, b1, "
+    "u8[:,::1], f8[:,::1], i8, f8, i8, f8[::1], i8[::1])",
+    "conditional_block": "void(i8[::1], i8[::1], f8[:,:,::1], f8[:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], "
+    "f8[:,::1], i8, i8, u8, u8[:,::1], f8[:,::1], i8, f8, i8)",
+    "traced_block": "void(i8[::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], i8, i8, u8[:,::1], i8, "
+    "f8, i8, f8[:,:,::1], i8, i8[::1], f8[::1], f8[:,:,::1], i8[::1])",
+    "simulate_block": "void(f8[:,::1], f8[:,::1], f8[:,::1], i8, u8, f8[:,:,::1], f8[:,:,::1])",
+    "likelihood_block": "void(f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], i8, f8[::1])",
+    "backward_block": "void(f8[:,:,::1], f8[:,::1], f8[:,::1], f8[:,::1], u8, f8[:,:,::1])",
+}
+_HELPERS: dict[str, Any] = {
+    "np": np,
+    "as_tuple": support.as_tuple,
+    "sum_of_present": support.sum_of_present,
+    "weigh": weights.weigh,
+    "effective_sample_size": weights.effective_sample_size,
+    "resample": weights.resample,
+    "resample_through": weights.resample_through,
+}
+
+
+def _hash_in_python(key: Any, index: Any) -> float:
+    return float((rng.derive(int(key), int(index)) >> 12) * 2.0**-52 + 2.0**-53)
+
+
+class Program:
+    """The loops of one model, as attributes by name: `filter_block`, `simulate_block`, ... (see `source`)."""
+
+    def __init__(self, model: StateSpaceModel, compiled: bool = True) -> None:
+        self.model, self.compiled = model, compiled
+        self.fingerprint = fingerprint(model)
+        self._sources = sources(model)
+        self._made: dict[str, Callable[..., None]] = {}
+        self._lock = threading.Lock()
+        self.records = {
+            "Theta": _record("Theta", tuple(model.parameter_fields.sizes)),
+            "State": _record("State", tuple(model.state_fields.sizes)),
+            "Observation": _record("Observation", model.observed),
+            "Time": _record("Time", ("index", *model.covariates)),
+        }
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if name.startswith("_") or name not in self._sources:
+            raise AttributeError(name)
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = self._make(name)
+        return self._made[name]
+
+    @functools.cached_property
+    def _functions(self) -> dict[str, Any]:
+        convert = compilable if self.compiled else uncompiled
+        return {name: convert(function) for name, function in self.model.functions().items()}
+
+    def _make(self, name: str) -> Callable[..., None]:
+        file = f"<livesmc2 {name} {self.fingerprint[:12]}>"
+        text = self._sources[name]
+        linecache.cache[file] = (len(text), None, text.splitlines(True), file)
+        space: dict[str, Any] = {"__name__": "livesmc2.generated", **_HELPERS, **self.records, **self._functions}
+        if self.compiled:
+            space |= {
+                "make_rng": rng.make_rng,
+                "seed_words": rng.seed_words_inline,
+                "subkey": rng.subkey,
+                "hashed_uniform": rng.hashed_uniform,
+            }
+        else:
+            space |= {
+                "make_rng": rng.Rng,
+                "seed_words": lambda key: tuple(int(word) for word in rng.seed_words(np.uint64(key))),
+                "subkey": lambda key, index: np.uint64(rng.derive(int(key), int(index))),
+                "hashed_uniform": _hash_in_python,
+            }
+        exec(compile(text, file, "exec"), space)
+        function = space[name]
+        if not self.compiled:
+            return _quiet(function)
+        try:
+            return njit(_SIGNATURES[name], **OPTIONS)(function)
+        except NumbaError as error:
+            raise ModelError(self._blame(error)) from error
+
+    def _blame(self, error: NumbaError) -> str:
+        """Which of the model's functions does not compile, and what could not be typed."""
+        text = str(error)
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        where = [line for line in lines if line.startswith("File ")]
+        names = [
+            name
+            for name, function in self.model.functions().items()
+            if any(f'"{_file_of(function)}", line {line}' in place for place in where for line in _lines_of(function))
+        ]
+        culprit = names[-1] if names else "a model function"
+        reasons = [line for line in lines if any(word in line for word in _TELLING)]
+        told = " | ".join(dict.fromkeys(reasons[:4])) or lines[0]
+        return (
+            f"{culprit} does not compile: {told}. Functions of a model are what Numba compiles: scalars, tuples, `math`, "
+            "loops; every number is a float, and float(a bool) is written 1.0 if a else 0.0. "
+            "With compiled=False the model runs in plain Python, slowly."
+        )
+
+
+_TELLING = ("Untyped global name", "Unknown attribute", "No implementation of function", "Use of unsupported",
+            "Cannot unify", "has no attribute", "not defined", "Invalid use", "cannot determine", "Cannot determine",
+            "too many values", "values to unpack", "unpack", "NameError", "not supported", "unsupported")  # fmt: skip
+
+
+def _file_of(function: Any) -> str:
+    return str(getattr(function, "py_func", function).__code__.co_filename)
+
+
+def _lines_of(function: Any) -> set[int]:
+    code = getattr(function, "py_func", function).__code__
+    return {line for _, _, line in code.co_lines() if line is not None}
+
+
+def _record(name: str, fields: tuple[str, ...]) -> Any:
+    return collections.namedtuple(name, fields)  # noqa: PYI024 - the fields are the model's
+
+
+def _quiet(function: Callable[..., None]) -> Callable[..., None]:
+    """Plain Python with the compiled loop's arithmetic: no warning where NumPy's scalars divide by zero."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> None:
+        with np.errstate(all="ignore"):
+            function(*arguments)
+
+    return call
+
+
+@functools.lru_cache(maxsize=64)
+def _shared(digest: str, compiled: bool) -> list[Program]:
+    return []
+
+
+def program_of(model: StateSpaceModel, compiled: bool = True) -> Program:
+    """The model's program; models of equal content share what was compiled."""
+    if not isinstance(model, StateSpaceModel):
+        raise TypeError(f"model must be a StateSpaceModel, got {model!r:.80}")
+    kept = _shared(fingerprint(model), compiled)
+    if not kept:
+        kept.append(Program(model, compiled))
+    return kept[0]
+
+
+def probe(program: Program, theta: np.ndarray, y: np.ndarray, covariates: np.ndarray) -> None:
+    """Call each function once, in plain Python: one that returns too much or too little is named at the door."""
+    model = program.model
+    plain = program if not program.compiled else program_of(model, compiled=False)
+    call = plain._functions
+    parameters = _fill(plain.records["Theta"], model.parameter_fields, theta)
+    when: Any = plain.records["Time"](1, *covariates) if model.covariates else 1
+    observation = plain.records["Observation"](*y) if model.observed else float(y[0])
+    stream = rng.Rng(*(rng.derive(0, k) for k in range(3)))
+    with np.errstate(all="ignore"):
+        state = _state(model, "initial", call["initial"](stream, parameters), plain.records["State"])
+        state = _state(model, "transition", call["transition"](stream, state, parameters, when), plain.records["State"])
+        if np.isnan(y).any():
+            return
+        terms = call["log_likelihood"](observation, state, parameters, when)
+        wanted = 1 if not isinstance(terms, tuple) else model.observation_width
+        _numbers("log_likelihood", terms if isinstance(terms, tuple) else (terms,), wanted, "a number")
+        if "observe" in call:
+            seen = support.as_tuple(call["observe"](stream, state, parameters, when))
+            _numbers("observe", seen, model.observation_width, f"{model.observation_width} numbers")
+        if "guide" in call:
+            given = call["guide"](stream, state, observation, parameters, when)
+            if not isinstance(given, tuple) or len(given) != len(model.state_fields.sizes) + 1:
+                raise ModelError(
+                    f"guide must return the fields {tuple(model.state_fields.sizes)} and log f - log q, got {given!r:.80}"
+                )
+            _state(model, "guide", given[:-1], plain.records["State"])
+
+
+def _fill(record: Any, fields: Any, row: np.ndarray) -> Any:
+    values = [
+        tuple(np.float64(v) for v in row[first : first + size]) if size else np.float64(row[first])
+        for _, first, size in fields.places()
+    ]
+    return record(*values)
+
+
+def _state(model: StateSpaceModel, function: str, value: Any, record: Any) -> Any:
+    fields = model.state_fields
+    value = support.as_tuple(value)
+    if len(value) != len(fields.sizes):
+        raise ModelError(
+            f"{function} must return the {len(fields.sizes)} fields of the state {tuple(fields.sizes)}, "
+            f"got {len(value)}: {value!r:.80}"
+        )
+    for part, (name, size) in zip(value, fields.sizes.items(), strict=True):
+        _numbers(f"{function}: {name!r}", part if size else (part,), size or 1, f"{size} numbers" if size else "a number")
+    return record(*(tuple(map(float, part)) if size else float(part) for part, size in zip(value, fields.sizes.values(), strict=True)))
+
+
+def _numbers(what: str, value: Any, count: int, wanted: str) -> None:
+    if not isinstance(value, tuple) or len(value) != count or not all(isinstance(v, (int, float, np.number, np.bool_)) for v in value):
+        raise ModelError(f"{what} must give {wanted}, got {value!r:.80}")

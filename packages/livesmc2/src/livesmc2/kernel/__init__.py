@@ -1,0 +1,1 @@
+"""Random numbers, samplers, weights: what compiled loops are made of."""

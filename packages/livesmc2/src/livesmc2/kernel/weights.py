@@ -1,0 +1,195 @@
+"""Weights of particles: reweighting, effective sample size, resampling. Compiled; both kinds of run use them.
+
+A filter keeps normalised weights w (n_x,), carried from step to step: the increment of the log-likelihood is
+log sum(w_i exp(l_i)), whether or not the step before resampled.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic, register_jitable
+
+from livesmc2.kernel.rng import hashed_uniform
+
+SYSTEMATIC, STRATIFIED, MULTINOMIAL = 0, 1, 2
+SCHEMES = {"systematic": SYSTEMATIC, "stratified": STRATIFIED, "multinomial": MULTINOMIAL}
+
+# Sums may be taken in any order, NaN and infinities keep their meaning.
+_SUMS: Any = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "nogil": True, "cache": True}
+_PLAIN: Any = {"error_model": "numpy", "nogil": True, "cache": True}
+
+
+@intrinsic
+def _scale_by_power(typing: Any, y: Any, k: Any) -> Any:
+    """y * 2**k for -1022 <= k <= 1023, by the bits of 2**k."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        power = builder.shl(builder.add(arguments[1], ir.Constant(word, 1023)), ir.Constant(word, 52))
+        return builder.fmul(arguments[0], builder.bitcast(power, ir.DoubleType()))
+
+    return types.float64(types.float64, types.int64), generate
+
+
+@register_jitable(error_model="numpy")
+def exp_nonpositive(x: float) -> float:
+    """exp(x) for x <= 0 to one unit in the last place, in plain arithmetic, so that a loop over it is vectorised.
+
+    Below -708 it stays at exp(-708).
+    """
+    x = max(x, -708.0)
+    k = math.floor(x * 1.4426950408889634 + 0.5)
+    r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10
+    p = 1.6059043836821613e-10
+    p = p * r + 2.08767569878681e-09
+    p = p * r + 2.505210838544172e-08
+    p = p * r + 2.755731922398589e-07
+    p = p * r + 2.7557319223985893e-06
+    p = p * r + 2.48015873015873e-05
+    p = p * r + 1.984126984126984e-04
+    p = p * r + 1.388888888888889e-03
+    p = p * r + 8.333333333333333e-03
+    p = p * r + 4.1666666666666664e-02
+    p = p * r + 1.6666666666666666e-01
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    return _scale_by_power(p, np.int64(k))
+
+
+@njit("int64(float64[::1], float64[::1])", **_SUMS)
+def _clean(w: np.ndarray, ll: np.ndarray) -> int:
+    """Log-likelihoods that are NaN or +inf become -inf, as do those of particles without weight; how many were bad."""
+    bad = 0
+    for i in range(len(w)):
+        value = ll[i]
+        usable = value < np.inf
+        bad += 0 if usable else 1
+        ll[i] = value if usable and w[i] > 0.0 else -np.inf
+    return bad
+
+
+@njit("float64(float64[::1])", fastmath={"nnan", "nsz", "reassoc"}, error_model="numpy", nogil=True, cache=True)
+def _largest(values: np.ndarray) -> float:
+    """The maximum of values among which there is no NaN."""
+    top = values[0]
+    for i in range(len(values)):
+        top = values[i] if values[i] > top else top
+    return top
+
+
+@njit("float64(float64[::1], float64[::1], float64)", **_SUMS)
+def _multiply(w: np.ndarray, ll: np.ndarray, top: float) -> float:
+    """w *= exp(ll - top); their sum."""
+    total = 0.0
+    for i in range(len(w)):
+        less = ll[i] - top
+        value = w[i] * exp_nonpositive(less) if less > -708.0 else 0.0
+        w[i] = value
+        total += value
+    return total
+
+
+@njit("Tuple((float64, int64))(float64[::1], float64[::1])", **_SUMS)
+def weigh(w: np.ndarray, ll: np.ndarray) -> Any:
+    """Multiply normalised weights by likelihoods exp(ll) and normalise them again.
+
+    Returns (log of the weighted mean likelihood, how many log-likelihoods were NaN or +inf). If no particle has a
+    likelihood above zero the first is -inf and the weights stay as they were. `ll` is used up.
+    """
+    bad = _clean(w, ll)
+    top = _largest(ll)
+    if top == -np.inf:
+        return -np.inf, bad
+    total = _multiply(w, ll, top)
+    scale = 1.0 / total
+    for i in range(len(w)):
+        w[i] *= scale
+    return top + math.log(total), bad
+
+
+@njit("float64(float64[::1])", **_SUMS)
+def effective_sample_size(w: np.ndarray) -> float:
+    """1 / sum(w^2) of normalised weights."""
+    total = 0.0
+    for i in range(len(w)):
+        total += w[i] * w[i]
+    return 1.0 / total
+
+
+@njit("void(float64[::1], float64, int32[::1])", **_PLAIN)
+def systematic(w: np.ndarray, u: float, ancestors: np.ndarray) -> None:
+    """Ancestor of child k: the particle in whose interval of the cumulative weights (k + u) / n lies.
+
+    There are as many children as `ancestors` is long less one, whose last slot is scratch. Free of branches that
+    depend on the weights: each particle marks its first child (a particle without a child is overwritten by the
+    next), and a running maximum fills the rest.
+    """
+    n = len(ancestors) - 1
+    for k in range(n + 1):
+        ancestors[k] = 0
+    cumulative = 0.0
+    first = np.int64(0)
+    for i in range(len(w)):
+        ancestors[first] = i
+        cumulative += w[i]
+        first = min(max(np.int64(math.ceil(n * cumulative - u)), first), n)
+    latest = np.int32(0)
+    for k in range(n):
+        latest = max(latest, ancestors[k])
+        ancestors[k] = latest
+
+
+@njit("void(float64[::1], uint64, int64, int32[::1])", **_PLAIN)
+def _by_search(w: np.ndarray, key: Any, scheme: int, ancestors: np.ndarray) -> None:
+    """Stratified, or multinomial with ordered uniforms by exponential spacings."""
+    n = len(ancestors) - 1
+    total = 0.0
+    if scheme == MULTINOMIAL:
+        for k in range(n + 1):
+            total -= math.log(hashed_uniform(key, k))
+    spacing = 0.0
+    j = 0
+    cumulative = w[0]
+    for k in range(n):
+        if scheme == STRATIFIED:
+            point = (k + hashed_uniform(key, k)) / n
+        else:
+            spacing -= math.log(hashed_uniform(key, k))
+            point = spacing / total
+        while point > cumulative and j < len(w) - 1:
+            j += 1
+            cumulative += w[j]
+        ancestors[k] = j
+
+
+@njit("void(float64[::1], uint64, int64, int32[::1])", **_PLAIN)
+def resample(w: np.ndarray, key: Any, scheme: int, ancestors: np.ndarray) -> None:
+    """Choose ancestors by normalised weights; each is chosen len(ancestors) - 1 times its weight in expectation."""
+    if scheme == SYSTEMATIC:
+        systematic(w, hashed_uniform(key, 0), ancestors)
+    else:
+        _by_search(w, key, scheme, ancestors)
+
+
+@njit("void(float64[::1], float64, int64, uint64, int64, int32[::1])", **_PLAIN)
+def resample_through(w: np.ndarray, u: float, ancestor: int, key: Any, scheme: int, ancestors: np.ndarray) -> None:
+    """Systematic resampling, given that some child, chosen uniformly, comes from `ancestor`; that child goes to slot 0.
+
+    The pair (child k, offset v) is uniform where k + v lies in the ancestor's interval of n times the cumulative
+    weights (Chopin and Singh 2015, "On particle Gibbs sampling", section 3.3).
+    """
+    n = len(ancestors) - 1
+    before = 0.0
+    for i in range(ancestor):
+        before += w[i]
+    point = n * (before + u * w[ancestor])
+    k = min(np.int64(math.floor(point)), n - 1)
+    systematic(w, min(max(point - k, 2.0**-53), 1.0 - 2.0**-53), ancestors)
+    ancestors[k] = ancestors[0]
+    ancestors[0] = ancestor

@@ -1,0 +1,1 @@
+"""Filters, the engine, its forecasts, its files."""
