@@ -36,7 +36,7 @@ def _negative_binomial_log_mass(y: float, mean: float, size: float) -> float:
     )
 
 
-def local_level(start: float = 0.0, start_sd: float = 10.0) -> Ready:
+def local_level(start: float = 0.0, start_sd: float = 1.0) -> Ready:
     """A level that walks, seen with noise: level_t ~ N(level_{t-1}, sigma_level²), y_t ~ N(level_t, sigma_y²).
 
     The first level is N(start, start_sd²). Priors: half-normal of scale 1 for both.
@@ -61,7 +61,7 @@ def seir(population: float, infectious: float = 1.0, *, walk: bool = True, expos
 
     S -> E with 1 - exp(-beta I / N), E -> I with 1 - exp(-sigma), I -> R with 1 - exp(-gamma), as in Temfack and
     Wyse 2025. The first report is scored on the state after day one. With `walk` the transmission rate moves,
-    log beta_t ~ N(log beta_{t-1}, nu²), and is the state `beta`; else it is the parameter beta throughout.
+    log beta_t ~ N(log beta_{t-1}, nu²), from the parameter beta on; the state `rate` is beta_t.
     """
     from scipy import stats
 
@@ -77,7 +77,7 @@ def seir(population: float, infectious: float = 1.0, *, walk: bool = True, expos
         return day(rng, susceptible, exposed, infectious, 0.0, theta.beta, theta.sigma, theta.gamma)
 
     def walking(rng: Any, x: Any, theta: Any, t: Any) -> Any:
-        beta = x.beta * math.exp(theta.nu * rng.standard_normal())
+        beta = x.rate * math.exp(theta.nu * rng.standard_normal())
         return day(rng, x.S, x.E, x.I, x.R, beta, theta.sigma, theta.gamma)
 
     def constant(rng: Any, x: Any, theta: Any, t: Any) -> Any:
@@ -90,7 +90,7 @@ def seir(population: float, infectious: float = 1.0, *, walk: bool = True, expos
     model = StateSpaceModel(
         name="SEIR",
         parameters=("beta", "sigma", "gamma", "nu") if walk else ("beta", "sigma", "gamma"),
-        state=("S", "E", "I", "R", "new", "beta"),
+        state=("S", "E", "I", "R", "new", "rate"),
         initial=initial,
         transition=walking if walk else constant,
         log_likelihood=log_likelihood,

@@ -143,6 +143,8 @@ class StateSpaceModel:
         object.__setattr__(self, "state_fields", fields["state"])
         if not fields["state"].sizes:
             raise ValueError("state must name at least one number")
+        if both := sorted(set(fields["state"].sizes) & set(fields["parameters"].sizes)):
+            raise ValueError(f"{both[0]!r} names a parameter and a state; give them different names")
         for what in ("observed", "covariates"):
             sizes = Fields.of(what, getattr(self, what)).sizes
             if any(sizes.values()):
