@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import linecache
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -111,7 +112,7 @@ class Program:
         names = [
             name
             for name, function in self.model.functions().items()
-            if any(f'"{_file_of(function)}", line {line}' in place for place in where for line in _lines_of(function))
+            if any(f'{_file_of(function)}", line {line}:' in place for place in where for line in _lines_of(function))
         ]
         culprit = names[-1] if names else "a model function"
         reasons = [line for line in lines if any(word in line for word in _TELLING)]
@@ -129,7 +130,7 @@ _TELLING = ("Untyped global name", "Unknown attribute", "No implementation of fu
 
 
 def _file_of(function: Any) -> str:
-    return str(getattr(function, "py_func", function).__code__.co_filename)
+    return os.path.basename(getattr(function, "py_func", function).__code__.co_filename)  # Numba shows relative paths
 
 
 def _lines_of(function: Any) -> set[int]:

@@ -148,9 +148,11 @@ class Crew:
         self.threads = cores if threads is None else threads
         self.workers = None if executor is None else Workers(executor)
         self._pool: ThreadPoolExecutor | None = None
+        self.model: StateSpaceModel | None = None
 
-    def check(self, model: StateSpaceModel) -> None:
-        """Refuse a model that cannot travel to the executor's workers."""
+    def take(self, model: StateSpaceModel) -> None:
+        """The model that workers are given; an error names a function of it that cannot travel."""
+        self.model = model
         if self.workers is not None:
             hint = "give the model functions of a module that a worker can import; a lambda cannot travel"
             for name, function in model.functions().items():
@@ -202,7 +204,7 @@ def advance(
     filters.grow(t1)
     floors = np.full(n, NEVER_GIVE_UP) if floors is None else np.maximum(floors, GIVE_UP_IF_IMPOSSIBLE)
     if travel and crew.workers is not None:
-        return _advance_on_workers(program, filters, theta, series, t0, t1, root, rule, crew, rows, floors)
+        return _advance_on_workers(filters, theta, series, t0, t1, root, rule, crew, rows, floors)
     slots, faults = np.arange(n), np.zeros(n, np.int64)
     loop = program.filter_block
 
@@ -247,14 +249,15 @@ def run_block(block: Block) -> tuple[np.ndarray, ...]:
 
 
 def _advance_on_workers(
-    program: Program, filters: Filters, theta: np.ndarray, series: Series, t0: int, t1: int, root: int, rule: Rule,
-    crew: Crew, rows: np.ndarray, floors: np.ndarray,
+    filters: Filters, theta: np.ndarray, series: Series, t0: int, t1: int, root: int, rule: Rule, crew: Crew,
+    rows: np.ndarray, floors: np.ndarray,
 ) -> int:  # fmt: skip
     assert crew.workers is not None
+    assert crew.model is not None
     parts = np.array_split(rows, min(len(rows), _BLOCKS))
     blocks = [
         Block(
-            program.model, part, filters.x[part], filters.w[part], theta[part], series.ys[:t1], series.cov[:t1],
+            crew.model, part, filters.x[part], filters.w[part], theta[part], series.ys[:t1], series.cov[:t1],
             t0, root, rule, floors[part],
         )
         for part in parts

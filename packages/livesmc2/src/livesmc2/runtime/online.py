@@ -127,7 +127,7 @@ class OnlineSMC2:
         self._program = program
         self._rule = make_rule(ess_threshold, resampling)
         self._crew = Crew(threads, executor)
-        self._crew.check(model)
+        self._crew.take(model)
         self._begin()
         row = np.zeros(model.observation_width)
         probe(program, self._cloud.theta[0], row, np.zeros(len(model.covariates)))

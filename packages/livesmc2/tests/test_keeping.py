@@ -1,0 +1,189 @@
+"""Save and load, fork, revise, checkpoints: going on is going on, to the bit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from livesmc2 import OnlineSMC2, StoreError, models, run
+from livesmc2_exact import conjugate, level, level_series
+
+MODEL, PRIOR = level()
+OPTIONS: dict[str, Any] = {"n_theta": 30, "n_x": 20, "seed": 3, "threads": 1, "min_acceptance": 0.3}
+
+
+def engine(**more: Any) -> OnlineSMC2:
+    return OnlineSMC2(MODEL, PRIOR, **(OPTIONS | more))
+
+
+def same(a: OnlineSMC2, b: OnlineSMC2) -> bool:
+    """Equal to the bit in all that can be seen."""
+    return (
+        a.log_evidence == b.log_evidence
+        and a.t == b.t
+        and all(np.array_equal(a.theta[name], b.theta[name]) for name in a.theta)
+        and all(np.array_equal(a.state[name], b.state[name]) for name in a.state)
+        and np.array_equal(a.state_weights, b.state_weights)
+        and [step.log_evidence for step in a.history] == [step.log_evidence for step in b.history]
+    )
+
+
+@pytest.mark.parametrize("window", [None, 6])
+def test_loading_goes_on_to_the_bit(tmp_path: Path, window: int | None) -> None:
+    ys = level_series(40)
+    straight = engine(window=window)
+    for k, y in enumerate(ys):
+        straight.update(y)
+        if k in (0, 11, 25):
+            straight.save(tmp_path / f"{k}.smc2")
+    for k in (0, 11, 25):
+        again = OnlineSMC2.load(tmp_path / f"{k}.smc2", MODEL, PRIOR, threads=1)
+        assert again.t == k + 1
+        for y in ys[k + 1 :]:
+            again.update(y)
+        assert same(again, straight)
+        assert again.forecast(3).observations.tolist() == straight.forecast(3).observations.tolist()
+
+
+def test_files_are_refused_that_are_damaged_or_of_another_model(tmp_path: Path) -> None:
+    smc = engine()
+    smc.update(0.3)
+    path = tmp_path / "a.smc2"
+    smc.save(path)
+    data = path.read_bytes()
+    (tmp_path / "torn").write_bytes(data[:-100])
+    (tmp_path / "flipped").write_bytes(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:])
+    (tmp_path / "other").write_bytes(b"something else")
+    for name in ("torn", "flipped", "other"):
+        with pytest.raises(StoreError, match=name):
+            OnlineSMC2.load(tmp_path / name, MODEL, PRIOR)
+    with pytest.raises(StoreError, match="there is nothing"):
+        OnlineSMC2.load(tmp_path / "missing", MODEL, PRIOR)
+    other, other_prior = conjugate()
+    with pytest.raises(StoreError, match="another model"):
+        OnlineSMC2.load(path, other, other_prior)
+    elsewhere, _ = models.local_level(start=1.0)  # the same code, another constant
+    with pytest.raises(StoreError, match="another model"):
+        OnlineSMC2.load(path, elsewhere, PRIOR)
+    assert b"pickle" not in data
+
+
+def test_revising_is_having_had_it_right() -> None:
+    ys = level_series(30)
+    right = ys.copy()
+    right[17], right[4] = 2.0, np.nan
+    straight = engine()
+    for y in right:
+        straight.update(y)
+    for every in (None, 5):
+        smc = engine(snapshot_every=every)
+        for y in ys:
+            smc.update(y)
+        smc.revise(17, 2.0)
+        smc.revise(4, np.nan)
+        assert same(smc, straight)
+    with pytest.raises(ValueError, match="index of an observation"):
+        smc.revise(30, 1.0)
+
+
+def test_a_fork_is_independent() -> None:
+    ys = level_series(30)
+    smc = engine()
+    for y in ys[:15]:
+        smc.update(y)
+    fork = smc.fork()
+    fork.update(9.0)
+    for y in ys[15:]:
+        smc.update(y)
+    straight = engine()
+    for y in ys:
+        straight.update(y)
+    assert same(smc, straight)
+    assert fork.t == 16
+
+
+class Crash(Exception):
+    """What kills a run in a test."""
+
+
+@pytest.mark.parametrize("after", [1, 9, 23])
+def test_a_run_killed_anywhere_ends_as_if_nothing_had_happened(after: int) -> None:
+    ys = level_series(30)
+    whole: list[dict[str, Any]] = []
+    expected = run(MODEL, PRIOR, ys, sink=whole.append, **OPTIONS)
+    store: dict[str, bytes] = {}
+    told: list[dict[str, Any]] = []
+
+    def deadly(message: dict[str, Any]) -> None:
+        if message["type"] == "smc2.step/1" and message["t"] == after:
+            raise Crash
+        told.append(message)
+
+    with pytest.raises(Crash) as caught:
+        run(MODEL, PRIOR, ys, sink=deadly, checkpoint=store, **OPTIONS)
+    assert caught.value.result.t == after + 1  # type: ignore[attr-defined]
+    again: list[dict[str, Any]] = []
+    found = run(MODEL, PRIOR, ys, sink=again.append, checkpoint=store, **OPTIONS)
+    assert same(found, expected)
+    assert lossless(again) == lossless(whole)
+    with pytest.raises(StoreError, match="other data"):
+        run(MODEL, PRIOR, ys + 1, checkpoint=store, **OPTIONS)
+    with pytest.raises(StoreError, match="n_theta"):
+        run(MODEL, PRIOR, ys, checkpoint=store, **(OPTIONS | {"n_theta": 31}))
+
+
+def lossless(messages: list[dict[str, Any]]) -> list[str]:
+    return [repr(message) for message in messages if message["part"] != "progress"]
+
+
+YS = level_series(12)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Updates, gaps, saves, forecasts, forks in any order give what the straight run gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[float] = []
+        self.smc = engine(window=4)
+        self.stored: dict[str, bytes] = {}
+
+    @rule(gap=st.booleans())
+    @precondition(lambda self: len(self.seen) < len(YS))
+    def update(self, gap: bool) -> None:
+        y = float("nan") if gap else float(YS[len(self.seen)])
+        self.seen.append(y)
+        self.smc.update(y)
+
+    @rule()
+    def save_and_load(self) -> None:
+        self.smc.save(self.stored)
+        self.smc = OnlineSMC2.load(self.stored, MODEL, PRIOR, threads=1)
+
+    @rule()
+    def forecast(self) -> None:
+        self.smc.forecast(2, n_draws=10)
+
+    @rule()
+    def fork(self) -> None:
+        other = self.smc.fork()
+        other.update(0.0)
+
+    @rule()
+    def continue_in_a_fork(self) -> None:
+        self.smc = self.smc.fork()
+
+    def teardown(self) -> None:
+        straight = engine(window=4)
+        for y in self.seen:
+            straight.update(y)
+        assert same(self.smc, straight)
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(
+    max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)

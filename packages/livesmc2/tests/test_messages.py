@@ -1,0 +1,102 @@
+"""Messages, stop, stream, threads and executors: the same bits however it is run."""
+
+import itertools
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import livesmc2_travelling as travelling
+import numpy as np
+import pytest
+from livesmc2 import OnlineSMC2, messages, run, run_many, stream
+from livesmc2_exact import level, level_series
+
+MODEL, PRIOR = level()
+YS = level_series(25)
+OPTIONS: dict[str, Any] = {"n_theta": 60, "n_x": 40, "seed": 3, "max_n_x": 160, "min_acceptance": 0.3}
+
+
+def test_messages_are_those_declared_and_count_without_gaps() -> None:
+    told: list[dict[str, Any]] = []
+    smc = run(MODEL, PRIOR, YS, sink=told.append, **OPTIONS)
+    assert told[0]["type"] == "smc2.start/1"
+    assert told[-1] == {
+        "type": "smc2.end/1", "part": "run", "seq": 1, "status": "completed", "steps": 25,
+        "log_evidence": smc.log_evidence,
+    }  # fmt: skip
+    for part in ("run", "steps"):
+        assert [m["seq"] for m in told if m["part"] == part] == list(range(2 if part == "run" else 25))
+    for message in told:
+        assert set(message) == messages.TYPES[message["type"]].__required_keys__, message["type"]
+    steps = [m for m in told if m["part"] == "steps"]
+    assert [m["t"] for m in steps] == list(range(25))
+    assert sum(m["log_evidence_increment"] for m in steps) == pytest.approx(smc.log_evidence)
+    assert steps[3]["theta"]["quantiles"].shape == (5, 2)
+
+
+def test_a_sink_changes_nothing_and_one_that_raises_ends_the_run() -> None:
+    silent, heard = run(MODEL, PRIOR, YS, **OPTIONS), run(MODEL, PRIOR, YS, sink=lambda m: None, **OPTIONS)
+    assert silent.log_evidence == heard.log_evidence
+    told: list[str] = []
+
+    def breaks(message: dict[str, Any]) -> None:
+        told.append(message["type"])
+        if message.get("t") == 4 and message["type"] == "smc2.step/1":
+            raise RuntimeError("the listener broke")
+
+    with pytest.raises(RuntimeError, match="the listener broke") as caught:
+        run(MODEL, PRIOR, YS, sink=breaks, **OPTIONS)
+    assert caught.value.result.t == 5  # type: ignore[attr-defined]
+    assert told[-2:] == ["smc2.failure/1", "smc2.end/1"]
+
+
+def test_stop_keeps_what_there_is() -> None:
+    count = itertools.count()
+    told: list[dict[str, Any]] = []
+    smc = run(MODEL, PRIOR, YS, stop=lambda: next(count) == 7, sink=told.append, **OPTIONS)
+    assert smc.t == 7
+    assert told[-1]["status"] == "stopped"
+    pulled = stream(MODEL, PRIOR, YS, **OPTIONS)
+    assert next(pulled)["type"] == "smc2.start/1"
+    assert next(pulled)["type"] == "smc2.step/1"
+    pulled.close()
+
+
+def test_threads_and_executors_give_the_same_bits() -> None:
+    expected = run(MODEL, PRIOR, YS, threads=1, **OPTIONS)
+    for settings in ({"threads": 2}, {"threads": 7}, {"executor": ThreadPoolExecutor(2)}):
+        found = run(MODEL, PRIOR, YS, **OPTIONS, **settings)  # type: ignore[arg-type]
+        assert found.log_evidence == expected.log_evidence
+        assert np.array_equal(found.state["level"], expected.state["level"])
+
+
+def spawned() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+
+def test_b10_a_dead_worker_is_survived() -> None:
+    """Defect B10: one crash killed the run. A worker that exits in its first task is replaced; processes give the
+    bits of this one."""
+    travelling.reset()
+    model = travelling.model(deadly=True)
+    expected = run(travelling.model(), travelling.prior(), YS[:4], 20, 10, seed=1, n_moves=2, max_n_x=10)
+    assert expected.rejuvenations
+    found = run(model, travelling.prior(), YS[:4], 20, 10, seed=1, n_moves=2, max_n_x=10, executor=spawned)
+    assert found.log_evidence == expected.log_evidence
+    assert np.array_equal(found.state["level"], expected.state["level"])
+    assert travelling.died()
+
+
+def test_a_lambda_cannot_travel() -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, pytest.raises(TypeError, match="initial of the model"):
+        OnlineSMC2(MODEL, PRIOR, executor=pool)
+
+
+def test_many_series_are_what_each_would_be_alone() -> None:
+    series = [level_series(8, seed=k) for k in range(5)]
+    one = run_many(MODEL, PRIOR, series, 30, 20, seed=1, threads=1)
+    two = run_many(MODEL, PRIOR, series, 30, 20, seed=1, threads=2)
+    assert [smc.log_evidence for smc in one] == [smc.log_evidence for smc in two]
+    alone = run(MODEL, PRIOR, series[3], 30, 20, one[3].seed)
+    assert alone.log_evidence == one[3].log_evidence
+    assert len({smc.seed for smc in one}) == 5
