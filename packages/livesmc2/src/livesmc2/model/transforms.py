@@ -38,10 +38,11 @@ class Interval(NamedTuple):
             width = self.high - self.low
             value = np.where(u >= 0, self.high - width * (below / (1.0 + below)), self.low + width * share)
             return self._inside(value), math.log(width) - np.abs(u) - 2.0 * np.log1p(below)
-        if math.isfinite(self.low):
-            return self._inside(self.low + np.exp(u)), u
-        if math.isfinite(self.high):
-            return self._inside(self.high - np.exp(-u)), -u
+        with np.errstate(over="ignore"):
+            if math.isfinite(self.low):
+                return self._inside(self.low + np.exp(u)), u
+            if math.isfinite(self.high):
+                return self._inside(self.high - np.exp(-u)), -u
         return np.array(u, float), np.zeros_like(u)
 
     def _inside(self, value: np.ndarray) -> np.ndarray:
