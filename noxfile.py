@@ -21,10 +21,11 @@ FOLDERS = {
     "livequeue": ROOT / "packages" / "livequeue",
     "livenuts": ROOT / "packages" / "livenuts",
     "livesim": ROOT / "packages" / "livesim",
+    "livesmc2": ROOT / "packages" / "livesmc2",
     "liverecipes": ROOT / "integrations",
 }
-SIBLINGS = {"livequeue": [], "livenuts": [], "livesim": [], "liverecipes": ["livequeue", "livenuts"]}
-ALL = ["liverecipes", "livequeue", "livenuts", "livesim"]
+SIBLINGS = {"livequeue": [], "livenuts": [], "livesim": [], "livesmc2": [], "liverecipes": ["livequeue", "livenuts"]}
+ALL = ["liverecipes", "livequeue", "livenuts", "livesim", "livesmc2"]
 SOURCES = ["noxfile.py", "packages", "integrations", "property_tests", "benchmarks", "docs"]
 
 # Test files beside each other, on up to four cores; `-- -n 0` is one after the other.
@@ -197,6 +198,19 @@ def coverage(session: nox.Session) -> None:
     run_tests(session, "livesim", env={"LIVE_LONG": "1"}, select=("-k", "coverage"))
 
 
+@nox.session(default=False, requires=["wheels"])
+def smc2_statistics(session: nox.Session) -> None:
+    """The long statistical tests of SMC²: unbiased evidence over 3,000 runs, calibration on two models."""
+    run_tests(session, "livesmc2", env={"LIVE_LONG": "1"})
+
+
+@nox.session(default=False, requires=["wheels"])
+def ireland(session: nox.Session) -> None:
+    """SMC² on an epidemic of Ireland's size: 1,000 x 500 particles, a year of days, a window of 80."""
+    install(session, "livesmc2", groups=False)
+    session.run("python", "benchmarks/smc2.py", "--ireland", env=THREADS)
+
+
 @nox.session(python=PEER_PYTHON, default=False, requires=["wheels"])
 def parity(session: nox.Session) -> None:
     """Log densities of the benchmarks' models against PyMC's."""
@@ -204,7 +218,7 @@ def parity(session: nox.Session) -> None:
     session.run("pytest", "property_tests/pymc", "-W", "default", *session.posargs)
 
 
-BENCHMARKS = ["nuts", "messages", "warm_start", "streaming", "memory", "page", "sim"]
+BENCHMARKS = ["nuts", "messages", "warm_start", "streaming", "memory", "page", "sim", "smc2"]
 PEERS = {
     "nutpie": ["nutpie", "pymc", "numba"],
     "numpyro": ["numpyro"],
@@ -230,15 +244,17 @@ def environments(session: nox.Session, peers: dict[str, list[str]]) -> list[str]
 def bench(session: nox.Session) -> None:
     """Benchmarks against the peers, each in an environment of its own: `nox -s bench -- [NAME] [options]`.
 
-    NAME is nuts (the default), messages, warm_start, streaming, memory, page or sim; its option `-h` lists the others.
+    NAME is nuts (the default), messages, warm_start, streaming, memory, page, sim or smc2; `-h` as its option lists more.
     """
     session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does it: imports are timed too
     name, *options = session.posargs or ["nuts"]
     if name not in BENCHMARKS:
         session.error(f"no benchmark {name!r}; benchmarks are {', '.join(BENCHMARKS)}")
     recipes = ("liverecipes",) if name == "page" else ()
-    engines = ("livesim",) if name == "sim" else ("livenuts", "livequeue")
-    install(session, *engines, *recipes, groups=False, extra=() if name == "sim" else ("fakeredis",))
+    engines = {"sim": ("livesim",), "smc2": ("livesmc2",)}.get(name, ("livenuts", "livequeue"))
+    install(session, *engines, *recipes, groups=False, extra=() if len(engines) == 1 else ("fakeredis",))
+    if name == "smc2":
+        options = environments(session, {"particles": ["particles==0.4", "numpy<2"]}) + options
     if name == "nuts":
         ours = ["--python", f"livenuts={Path(session.bin) / 'python'}"]
         options = ours + environments(session, PEERS) + options

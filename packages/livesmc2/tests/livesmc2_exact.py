@@ -74,9 +74,7 @@ def ar_model() -> StateSpaceModel:
         state=("x",),
         initial=lambda rng, theta: (rng.normal(0.0, theta.sx / math.sqrt(1 - theta.rho * theta.rho)),),
         transition=lambda rng, x, theta, t: (rng.normal(theta.rho * x.x, theta.sx),),
-        log_likelihood=lambda y, x, theta, t: (
-            -0.5 * ((y - x.x) / theta.sy) ** 2 - math.log(theta.sy) - HALF_LOG_TWO_PI
-        ),
+        log_likelihood=lambda y, x, theta, t: -0.5 * ((y - x.x) / theta.sy) ** 2 - math.log(theta.sy) - HALF_LOG_TWO_PI,
         observe=lambda rng, x, theta, t: rng.normal(x.x, theta.sy),
     )
 
@@ -121,9 +119,7 @@ def conjugate_answer(ys: np.ndarray) -> tuple[float, float, float]:
     n, precision = len(ys), len(ys) + 0.01
     mean = ys.sum() / precision
     log_evidence = (
-        -0.5 * n * math.log(2 * math.pi)
-        - 0.5 * math.log(100 * precision)
-        - 0.5 * ((ys**2).sum() - precision * mean**2)
+        -0.5 * n * math.log(2 * math.pi) - 0.5 * math.log(100 * precision) - 0.5 * ((ys**2).sum() - precision * mean**2)
     )
     return mean, 1 / math.sqrt(precision), log_evidence
 

@@ -53,7 +53,7 @@ def test_a_function_that_does_not_compile_is_named() -> None:
     def transition(rng: Any, x: Any, theta: Any, t: Any) -> Any:
         return (float(fractions.Fraction(x.x)),)
 
-    with pytest.raises(ModelError, match="transition does not compile.*compiled=False"):
+    with pytest.raises(ModelError, match=r"transition does not compile.*compiled=False"):
         particle_filter(counts(transition=transition), {"rate": 1.0}, [1.0, 2.0], n_x=10)
     assert particle_filter(counts(transition=transition), {"rate": 1.0}, [1.0, 2.0], n_x=10, compiled=False)
 
@@ -168,7 +168,7 @@ def test_b12_an_impossible_observation_is_raised_or_skipped_and_counted() -> Non
     smc = OnlineSMC2(impossible, prior, 20, 10, seed=1)
     smc.update(1.0)
     before = smc.log_evidence
-    with pytest.raises(ImpossibleObservation, match="observation 1 .9. has likelihood zero"):
+    with pytest.raises(ImpossibleObservation, match=r"observation 1 .9. has likelihood zero"):
         smc.update(9.0)
     assert smc.log_evidence == before
     smc.update(2.0)

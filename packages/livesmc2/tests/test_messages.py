@@ -88,7 +88,10 @@ def test_b10_a_dead_worker_is_survived() -> None:
 
 
 def test_a_lambda_cannot_travel() -> None:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, pytest.raises(TypeError, match="initial of the model"):
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        pytest.raises(TypeError, match="initial of the model"),
+    ):
         OnlineSMC2(MODEL, PRIOR, executor=pool)
 
 

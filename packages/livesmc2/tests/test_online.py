@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from livesmc2 import OnlineSMC2, model_weights, models, pmmh, run
 from livesmc2_exact import (
+    FLU,
     conjugate,
     conjugate_answer,
     deterministic_flu,
-    FLU,
     level,
     level_posterior,
     level_series,
@@ -58,9 +58,7 @@ def test_the_posterior_is_that_of_quadrature(proposal: str) -> None:
     ys = level_series(60)
     exact = level_posterior(ys)
     model, prior = level()
-    engines = [
-        run(model, prior, ys, 300, 100, seed=k, proposal=proposal, max_n_x=100, threads=1) for k in range(8)
-    ]
+    engines = [run(model, prior, ys, 300, 100, seed=k, proposal=proposal, max_n_x=100, threads=1) for k in range(8)]
     for name in ("sigma_level", "sigma_y", "level"):
         means = np.mean([engine.mean(name) for engine in engines])
         squares = np.mean([engine.summary()[name]["sd"] ** 2 for engine in engines])

@@ -118,8 +118,8 @@ class Program:
         reasons = [line for line in lines if any(word in line for word in _TELLING)]
         told = " | ".join(dict.fromkeys(reasons[:4])) or lines[0]
         return (
-            f"{culprit} does not compile: {told}. Functions of a model are what Numba compiles: scalars, tuples, `math`, "
-            "loops; every number is a float, and float(a bool) is written 1.0 if a else 0.0. "
+            f"{culprit} does not compile: {told}. Functions of a model are what Numba compiles: scalars, tuples, "
+            "`math`, loops; every number is a float, and float(a bool) is written 1.0 if a else 0.0. "
             "With compiled=False the model runs in plain Python, slowly."
         )
 
@@ -139,7 +139,7 @@ def _lines_of(function: Any) -> set[int]:
 
 
 def _record(name: str, fields: tuple[str, ...]) -> Any:
-    return collections.namedtuple(name, fields)  # noqa: PYI024 - the fields are the model's
+    return collections.namedtuple(name, fields)
 
 
 def _quiet(function: Callable[..., None]) -> Callable[..., None]:
@@ -192,7 +192,8 @@ def probe(program: Program, theta: np.ndarray, y: np.ndarray, covariates: np.nda
             given = call["guide"](stream, state, observation, parameters, when)
             if not isinstance(given, tuple) or len(given) != len(model.state_fields.sizes) + 1:
                 raise ModelError(
-                    f"guide must return the fields {tuple(model.state_fields.sizes)} and log f - log q, got {given!r:.80}"
+                    f"guide must return the fields {tuple(model.state_fields.sizes)} and log f - log q, "
+                    f"got {given!r:.80}"
                 )
             _state(model, "guide", given[:-1], plain.records["State"])
 
@@ -214,10 +215,21 @@ def _state(model: StateSpaceModel, function: str, value: Any, record: Any) -> An
             f"got {len(value)}: {value!r:.80}"
         )
     for part, (name, size) in zip(value, fields.sizes.items(), strict=True):
-        _numbers(f"{function}: {name!r}", part if size else (part,), size or 1, f"{size} numbers" if size else "a number")
-    return record(*(tuple(map(float, part)) if size else float(part) for part, size in zip(value, fields.sizes.values(), strict=True)))
+        _numbers(
+            f"{function}: {name!r}", part if size else (part,), size or 1, f"{size} numbers" if size else "a number"
+        )
+    return record(
+        *(
+            tuple(map(float, part)) if size else float(part)
+            for part, size in zip(value, fields.sizes.values(), strict=True)
+        )
+    )
 
 
 def _numbers(what: str, value: Any, count: int, wanted: str) -> None:
-    if not isinstance(value, tuple) or len(value) != count or not all(isinstance(v, (int, float, np.number, np.bool_)) for v in value):
+    if (
+        not isinstance(value, tuple)
+        or len(value) != count
+        or not all(isinstance(v, (int, float, np.number, np.bool_)) for v in value)
+    ):
         raise ModelError(f"{what} must give {wanted}, got {value!r:.80}")

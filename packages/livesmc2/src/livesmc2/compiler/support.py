@@ -25,7 +25,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 def sum_of_present(terms: Any, y: Any) -> Any:
-    """A log-likelihood given as one number, or as a tuple of terms, of which those of missing components are left out."""
+    """A log-likelihood: one number, or a tuple of terms, of which those of missing components are left out."""
     if not isinstance(terms, tuple):
         return terms
     return sum(term for term, value in zip(terms, y, strict=True) if not math.isnan(value))

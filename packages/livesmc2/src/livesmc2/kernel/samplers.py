@@ -216,7 +216,7 @@ def _geometric_variate(rng: Any, p: float) -> float:
     return max(1.0, float(math.ceil(math.log(unit(rng)) / math.log1p(-p))))
 
 
-# -- the methods of a generator: names, arguments and defaults of numpy.random.Generator --------------------------------
+# -- the methods of a generator: names, arguments and defaults of numpy.random.Generator -------------------------------
 
 
 def _normal(rng: Any, loc: float = 0.0, scale: float = 1.0) -> float:

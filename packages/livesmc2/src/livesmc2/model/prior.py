@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from livesmc2.model.densities import log_density_of
 from livesmc2.model.state_space import Fields
 from livesmc2.model.transforms import Interval
 
@@ -30,7 +31,10 @@ class Prior:
         self._marginals: list[Any] | None = None
         if isinstance(source, Mapping):
             self._marginals = list(_marginals(source, fields))
-            self.intervals = [_interval(label, law) for label, law in zip(fields.labels(), self._marginals, strict=True)]
+            self._densities = [log_density_of(law) for law in self._marginals]
+            self.intervals = [
+                _interval(label, law) for label, law in zip(fields.labels(), self._marginals, strict=True)
+            ]
         else:
             for method in ("rvs", "logpdf"):
                 if not callable(getattr(source, method, None)):
@@ -70,7 +74,9 @@ class Prior:
             outside = (theta[:, column] < interval.low) | (theta[:, column] > interval.high)
             if outside.any():
                 value = theta[outside.argmax(), column]
-                raise PriorError(f"prior: {label} = {value:g} lies outside its support ({interval.low}, {interval.high})")
+                raise PriorError(
+                    f"prior: {label} = {value:g} lies outside its support ({interval.low}, {interval.high})"
+                )
             theta[:, column] = interval._inside(theta[:, column])
         return theta
 
@@ -91,8 +97,8 @@ class Prior:
         with np.errstate(all="ignore"):
             if self._marginals is not None:
                 total = np.zeros(len(theta))
-                for column, law in enumerate(self._marginals):
-                    total += law.logpdf(theta[:, column])
+                for column, law in enumerate(self._densities):
+                    total += law(theta[:, column])
             else:
                 total = np.asarray(self.source.logpdf(self.fields.split(theta, 1)), float)
                 if total.shape != (len(theta),):

@@ -61,11 +61,7 @@ class Fields:
 
     def labels(self) -> list[str]:
         """One label a column: `beta`, `mu[0]`, `mu[1]`."""
-        return [
-            f"{name}[{i}]" if size else name
-            for name, _, size in self.places()
-            for i in range(size or 1)
-        ]
+        return [f"{name}[{i}]" if size else name for name, _, size in self.places() for i in range(size or 1)]
 
     def split(self, columns: np.ndarray, axis: int) -> dict[str, np.ndarray]:
         """Views by name; an array's own axis is put last."""

@@ -270,4 +270,3 @@ def _advance_on_workers(
         filters.keys[part, first : first + t1 - t0] = made[3]
         faults += int(made[4].sum())
     return faults
-

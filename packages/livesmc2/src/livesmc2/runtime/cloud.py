@@ -97,7 +97,9 @@ class Cloud:
         """From the prior, with equal weights."""
         n = len(theta)
         u = prior.to_line(theta)
-        return cls(prior, u, theta, np.full(n, -np.log(n)), filters, [Anchor(0)], References.none(n, filters.x.shape[1]))
+        return cls(
+            prior, u, theta, np.full(n, -np.log(n)), filters, [Anchor(0)], References.none(n, filters.x.shape[1])
+        )
 
     @property
     def weights(self) -> np.ndarray:

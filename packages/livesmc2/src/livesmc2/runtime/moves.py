@@ -62,7 +62,11 @@ def rejuvenate(
     cloud.resample(_uniform(derive(seed, RESAMPLE, time)))
     done = Rejuvenation()
     spare = Filters.empty(
-        len(cloud.u), cloud.filters.x.shape[1], cloud.filters.n_x, cloud.filters.increments.shape[1], cloud.filters.offset
+        len(cloud.u),
+        cloud.filters.x.shape[1],
+        cloud.filters.n_x,
+        cloud.filters.increments.shape[1],
+        cloud.filters.offset,
     )
     _, log_past = cloud.log_past(cloud.u)
     while True:
@@ -203,9 +207,7 @@ def trace_paths(
     return path, origin
 
 
-def exchange(
-    program: Program, cloud: Cloud, series: Series, seed: int, rule: Rule, crew: Crew, n_x: int
-) -> Filters:
+def exchange(program: Program, cloud: Cloud, series: Series, seed: int, rule: Rule, crew: Crew, n_x: int) -> Filters:
     """Give every parameter a filter of `n_x` particles, by a conditional filter through a path of the old one.
 
     The path is a draw from the exact posterior of the hidden states given the parameter, so the new filter has the

@@ -83,7 +83,7 @@ class OnlineSMC2:
         ess_threshold: float = 0.5,
         resampling: str = "systematic",
         n_moves: int | None = None,
-        proposal: str = "random_walk",
+        proposal: str = "mixed",
         covariance: Any = None,
         min_acceptance: float = 0.1,
         max_n_x: int | None = None,
@@ -315,9 +315,7 @@ class OnlineSMC2:
             return self.derive(what), self.state_weights
         if isinstance(what, str):
             columns = dict(zip(self.model.parameter_fields.labels(), self._cloud.theta.T, strict=True))
-            states = dict(
-                zip(self.model.state_fields.labels(), np.moveaxis(self._cloud.filters.x, 1, 0), strict=True)
-            )
+            states = dict(zip(self.model.state_fields.labels(), np.moveaxis(self._cloud.filters.x, 1, 0), strict=True))
             if what not in columns | states:
                 raise KeyError(f"{what!r} is no parameter or state; there are {', '.join(columns | states)}")
             what = columns[what] if what in columns else states[what]
@@ -342,7 +340,7 @@ class OnlineSMC2:
                 rows[label] = {"mean": mean, "sd": sd} | {
                     f"{100 * level:g}%": float(q) for level, q in zip(LEVELS, quantiles, strict=True)
                 }
-                rows[label]["state"] = cloud  # type: ignore[assignment]
+                rows[label]["state"] = cloud
         return Summary(rows)
 
     def to_pandas(self) -> Any:
@@ -435,14 +433,12 @@ class OnlineSMC2:
             for one in state["anchors"]
         ]
         filters, references = Filters(**state["filters"]), References(**state["references"])
-        self._cloud = Cloud(
-            self.prior, state["u"], state["theta"], state["log_weights"], filters, anchors, references
-        )
+        self._cloud = Cloud(self.prior, state["u"], state["theta"], state["log_weights"], filters, anchors, references)
         self.log_evidence = state["log_evidence"]
         self.history = [Step.from_dict(one) for one in state["history"]]
 
     def save(self, path: str | PathLike[str] | MutableMapping[str, bytes]) -> None:
-        """Write everything to one file (or an entry `smc2` of a mapping): versioned, checked by its digest, no pickle."""
+        """Write everything to one file, or an entry `smc2` of a mapping: versioned, with a checksum, no pickle."""
         content = {
             "format": FORMAT,
             "fingerprint": self._program.fingerprint,
@@ -524,7 +520,9 @@ class Summary(dict[str, dict[str, float]]):
         columns = ["mean", "sd", *(f"{100 * level:g}%" for level in LEVELS)]
         width = max([len(label) for label in self], default=0)
         lines = [" " * width + "".join(f"{name:>11}" for name in columns)]
-        lines += [f"{label:<{width}}" + "".join(f"{row[name]:>11.4g}" for name in columns) for label, row in self.items()]
+        lines += [
+            f"{label:<{width}}" + "".join(f"{row[name]:>11.4g}" for name in columns) for label, row in self.items()
+        ]
         return "\n".join(lines)
 
     __str__ = __repr__

@@ -156,7 +156,9 @@ class _Closed(Exception):
     """The listener of a stream is gone."""
 
 
-def stream(model: StateSpaceModel, prior: Any, data: Any, *, buffer: int = 10_000, **arguments: Any) -> Generator[Message, None, OnlineSMC2]:
+def stream(
+    model: StateSpaceModel, prior: Any, data: Any, *, buffer: int = 10_000, **arguments: Any
+) -> Generator[Message, None, OnlineSMC2]:
     """The messages of `run(model, prior, data, **arguments)`, pulled as they come; a generator.
 
     Closing the generator stops the run; its return value (`StopIteration.value`) is the engine.
@@ -168,7 +170,9 @@ def stream(model: StateSpaceModel, prior: Any, data: Any, *, buffer: int = 10_00
     return _pulled(model, prior, data, buffer, arguments)
 
 
-def _pulled(model: StateSpaceModel, prior: Any, data: Any, buffer: int, arguments: dict[str, Any]) -> Generator[Message, None, OnlineSMC2]:
+def _pulled(
+    model: StateSpaceModel, prior: Any, data: Any, buffer: int, arguments: dict[str, Any]
+) -> Generator[Message, None, OnlineSMC2]:
     messages: queue.Queue[Message | None] = queue.Queue(maxsize=buffer)
     closed = threading.Event()
     wanted_stop: Callable[[], bool] = arguments.pop("stop", None) or (lambda: False)
@@ -183,7 +187,9 @@ def _pulled(model: StateSpaceModel, prior: Any, data: Any, buffer: int, argument
 
     def work() -> None:
         try:
-            outcome.append(run(model, prior, data, sink=put, stop=lambda: closed.is_set() or wanted_stop(), **arguments))
+            outcome.append(
+                run(model, prior, data, sink=put, stop=lambda: closed.is_set() or wanted_stop(), **arguments)
+            )
         except BaseException as error:
             outcome.append(error)
         with contextlib.suppress(_Closed):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from livesmc2.kernel.summary import state_moments, systematic_pairs, weighted_quantiles
+from livesmc2.kernel.summary import state_moments, systematic_pairs
 from livesmc2.runtime.cloud import Cloud
 
 LEVELS = (0.025, 0.25, 0.5, 0.75, 0.975)
@@ -37,8 +37,7 @@ class Step:
 
     def message(self, seq: int) -> dict[str, Any]:
         """As `smc2.step/1`."""
-        content = {name: value for name, value in vars(self).items()}
-        return {"type": "smc2.step/1", "part": "steps", "seq": seq, **content}
+        return {"type": "smc2.step/1", "part": "steps", "seq": seq, **vars(self)}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -55,7 +54,10 @@ def summarise_theta(cloud: Cloud) -> dict[str, np.ndarray]:
     weights, theta = cloud.weights, cloud.theta
     mean = weights @ theta
     sd = np.sqrt(weights @ (theta - mean) ** 2)
-    quantiles = np.stack([weighted_quantiles(theta[:, k], weights, LEVELS) for k in range(theta.shape[1])], axis=1)
+    order = np.argsort(theta, axis=0)
+    cumulative = weights[order].cumsum(axis=0)
+    places = np.stack([(cumulative < level).sum(axis=0) for level in LEVELS])
+    quantiles = np.take_along_axis(theta, np.take_along_axis(order, np.minimum(places, len(theta) - 1), axis=0), axis=0)
     return {"mean": mean, "sd": sd, "quantiles": quantiles}
 
 
