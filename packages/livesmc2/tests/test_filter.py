@@ -25,7 +25,7 @@ def ar_series(steps: int) -> np.ndarray:
     return models.simulate(ar_model(), AR, steps, seed=4)[1]
 
 
-@pytest.mark.parametrize(("steps", "n_x"), [(30, 2000), (100, 4000), (300, 8000)])
+@pytest.mark.parametrize(("steps", "n_x"), [(30, 1000), (100, 2000), (300, 4000)])
 def test_kalman_evidence(steps: int, n_x: int) -> None:
     """At 8 filters the mean of log L lies within 4 standard errors, and within 0.2, of the exact value."""
     ys = ar_series(steps)
@@ -44,7 +44,7 @@ def test_the_likelihood_is_unbiased(n_x: int, resampling: str) -> None:
     carried weights, as the predecessor did, and is caught by far.
     """
     ys = ar_series(20)
-    theta = {"rho": np.full(3000, 0.9), "sx": 1.0, "sy": 1.0}
+    theta = {"rho": np.full(1500, 0.9), "sx": 1.0, "sy": 1.0}
     ratio = np.exp(log_likelihoods(ar_model(), theta, ys, n_x, seed=2, resampling=resampling) - ar_kalman(**AR, ys=ys))
     mean, error = mean_and_error(ratio)
     assert abs(mean - 1.0) < 3.3 * error

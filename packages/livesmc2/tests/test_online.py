@@ -1,6 +1,7 @@
 """OnlineSMC2 against exact posteriors and evidence: quadrature, conjugate streams, the boarding school."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,17 +29,17 @@ def evidences(runs: int, ys: np.ndarray, **settings: object) -> np.ndarray:
 
 
 def test_the_evidence_is_unbiased_with_a_fixed_covariance() -> None:
-    """mean of exp(log Z - exact) = 1 over 250 runs, within 3.3 standard errors (false alarms: 1e-3).
+    """mean of exp(log Z - exact) = 1 over 150 runs, within 3.3 standard errors (false alarms: 1e-3).
 
     Adaptive resampling, carried weights at both levels, three moves at each rejuvenation. The long version below has
     3,000 runs.
     """
     ys = level_series(30)
     exact = level_posterior(ys)["log_evidence"]
-    ratio = np.exp(evidences(250, ys, n_x=50, n_moves=3, covariance=COVARIANCE, max_n_x=50) - exact)
+    ratio = np.exp(evidences(150, ys, n_x=50, n_moves=3, covariance=COVARIANCE, max_n_x=50) - exact)
     mean, error = mean_and_error(ratio)
     assert abs(mean - 1) < 3.3 * error
-    assert error < 0.05
+    assert error < 0.06
 
 
 @pytest.mark.long
@@ -58,7 +59,7 @@ def test_the_posterior_is_that_of_quadrature(proposal: str) -> None:
     ys = level_series(60)
     exact = level_posterior(ys)
     model, prior = level()
-    engines = [run(model, prior, ys, 300, 100, seed=k, proposal=proposal, max_n_x=100, threads=1) for k in range(8)]
+    engines = [run(model, prior, ys, 200, 60, seed=k, proposal=proposal, max_n_x=60, threads=1) for k in range(8)]
     for name in ("sigma_level", "sigma_y", "level"):
         means = np.mean([engine.mean(name) for engine in engines])
         squares = np.mean([engine.summary()[name]["sd"] ** 2 for engine in engines])
@@ -113,9 +114,9 @@ def window_errors(window: int | None, runs: int, steps: int) -> tuple[float, flo
 def test_b7_a_window_on_the_stored_posterior_does_not_forget() -> None:
     """Defect B7 (prior x window): 1000 observations, W = 20; it had an error of 3.6 sd and an sd ratio of 4.05.
 
-    Over 10 streams: sd ratio in [0.9, 1.1], error of the log evidence below 0.5, rms error below 0.5 sd.
+    Over 6 streams: sd ratio in [0.9, 1.1], error of the log evidence below 0.5, rms error below 0.5 sd.
     """
-    error, ratio, evidence = window_errors(20, runs=10, steps=1000)
+    error, ratio, evidence = window_errors(20, runs=6, steps=1000)
     assert error < 0.5
     assert 0.9 < ratio < 1.1
     assert abs(evidence) < 0.5
@@ -142,7 +143,7 @@ def test_a_window_on_a_hidden_state_is_close_to_exact() -> None:
     ys = level_series(150)
     exact = level_posterior(ys)
     model, prior = level()
-    engines = [run(model, prior, ys, 200, 100, seed=k, window=25, max_n_x=100, threads=1) for k in range(6)]
+    engines = [run(model, prior, ys, 150, 60, seed=k, window=25, max_n_x=60, threads=1) for k in range(5)]
     assert np.mean([engine.log_evidence for engine in engines]) == pytest.approx(exact["log_evidence"], abs=0.5)
     for name in ("sigma_level", "sigma_y", "level"):
         assert np.mean([engine.mean(name) for engine in engines]) == pytest.approx(
@@ -153,25 +154,22 @@ def test_a_window_on_a_hidden_state_is_close_to_exact() -> None:
 
 
 def test_the_exchange_keeps_posterior_and_evidence() -> None:
-    """Filters of 10 particles grow to 160 by conditional filters; weights and evidence are not touched by it.
+    """Filters of 25 particles grow to 200 by conditional filters; weights and evidence are not touched by it.
 
-    Over 40 runs, |mean log Z - exact| is below 0.15 and the filters did grow.
+    Over 16 runs most filters did grow, and means lie within 4 standard errors of the exact values, log Z with 0.1 for
+    its half variance.
     """
     ys = level_series(30)
     exact = level_posterior(ys)
     model, prior = level()
-    engines = [
-        run(model, prior, ys, 100, 25, seed=k, n_moves=3, min_acceptance=0.35, max_n_x=200, threads=1)
-        for k in range(40)
-    ]
-    assert all(engine.n_x == 200 for engine in engines)
-    assert np.mean([engine.log_evidence for engine in engines]) == pytest.approx(exact["log_evidence"], abs=0.2)
-    assert np.mean([engine.mean("sigma_y") for engine in engines]) == pytest.approx(
-        exact["sigma_y"], abs=0.25 * exact["sigma_y sd"]
-    )
-    assert np.mean([engine.mean("level") for engine in engines]) == pytest.approx(
-        exact["level"], abs=0.25 * exact["level sd"]
-    )
+    settings: dict[str, Any] = {"n_moves": 3, "min_acceptance": 0.35, "max_n_x": 200, "proposal": "random_walk"}
+    engines = [run(model, prior, ys, 100, 25, seed=k, threads=1, **settings) for k in range(16)]
+    assert sum(engine.n_x == 200 for engine in engines) >= 12
+    mean, error = mean_and_error(np.array([engine.log_evidence for engine in engines]))
+    assert abs(mean - exact["log_evidence"]) < 4 * error + 0.1
+    for name in ("sigma_y", "level"):
+        mean, error = mean_and_error(np.array([engine.mean(name) for engine in engines]))
+        assert abs(mean - exact[name]) < 4 * error
 
 
 def test_an_exchanged_filter_has_the_law_of_a_fresh_one() -> None:
@@ -191,7 +189,7 @@ def test_an_exchanged_filter_has_the_law_of_a_fresh_one() -> None:
     ys = level_series(12)
     rows = model.rows(ys)
     series = Series(rows, np.empty((12, 0)), 12)
-    n = 4000
+    n = 2000
     theta = np.tile([0.3, 0.7], (n, 1))
     filters = Filters.empty(n, 1, 20, 12)
     advance(program, filters, theta, series, 0, 12, root=5, rule=rule, crew=crew)
@@ -234,7 +232,7 @@ def test_the_boarding_school_with_differential_equations() -> None:
 def test_the_boarding_school_by_chance() -> None:
     """Against two independent implementations: beta 1.92 to 2.02 (sd .175), gamma .51 (.034), log Z -64.4 to -65.8."""
     model, prior = stochastic_flu()
-    engines = [run(model, prior, FLU, 200, 200, seed=k, n_moves=4, max_n_x=200) for k in range(2)]
+    engines = [run(model, prior, FLU, 150, 100, seed=k, n_moves=4, max_n_x=100) for k in range(2)]
     assert np.mean([engine.mean("beta") for engine in engines]) == pytest.approx(1.96, abs=0.15)
     assert np.mean([engine.mean("gamma") for engine in engines]) == pytest.approx(0.510, abs=0.03)
     assert np.mean([engine.log_evidence for engine in engines]) == pytest.approx(-65.1, abs=1.2)
@@ -272,7 +270,7 @@ def test_b1_b2_states_survive_rejuvenations() -> None:
     truth, ys = models.simulate(model, {"beta": 0.6, "sigma": 0.33, "gamma": 0.2}, 60, seed=3)
     assert ys.sum() > 1000
     for window in (None, 15):
-        smc = run(model, prior, ys, 150, 100, seed=1, window=window, n_moves=3, max_n_x=100)
+        smc = run(model, prior, ys, 100, 50, seed=1, window=window, n_moves=3, max_n_x=50)
         assert smc.rejuvenations >= 5
         row = smc.summary()["S"]
         assert abs(row["mean"] - truth["S"][-1]) < 3 * row["sd"] + 1

@@ -104,7 +104,8 @@ BOUND = """\
 """
 
 NO_BOUND = """\
-        remaining[:] = 1e300
+        for t in range(t1 - t0 + 1):
+            remaining[t] = 1e300
 """
 
 CONDITIONAL = """
@@ -164,11 +165,14 @@ def traced_block(rows, x, w, theta, ys, cov, t0, t1, keys, offset, threshold, sc
     history = np.empty((t1 - t0, x.shape[1], n))
     ll = np.empty(n)
     wm = np.empty(n)
+    xm = np.empty((x.shape[1], n))
     for r in range(len(rows)):
         m = rows[r]
         p = {theta}
-        xm = x[m].copy()
-        wm[:] = w[m]
+        for i in range(n):
+            wm[i] = w[m, i]
+            for j in range(x.shape[1]):
+                xm[j, i] = x[m, j, i]
         for t in range(t0, t1):
             key = keys[m, t - offset]
             a, b, c = seed_words(key)
@@ -204,7 +208,9 @@ def traced_block(rows, x, w, theta, ys, cov, t0, t1, keys, offset, threshold, sc
             if observed:
 {score}
                 weigh(wm, ll)
-            history[t - t0] = xm
+            for j in range(x.shape[1]):
+                for i in range(n):
+                    history[t - t0, j, i] = xm[j, i]
         u = choice[m]
         last = 0
         total = wm[0]
@@ -220,9 +226,11 @@ def traced_block(rows, x, w, theta, ys, cov, t0, t1, keys, offset, threshold, sc
 
 SIMULATE = """
 def simulate_block(x, theta, cov, t0, root, out_x, out_y):
+    xm = np.empty(x.shape[1])
     for i in range(x.shape[0]):
         p = {theta_of_draw}
-        xm = x[i].copy()
+        for j in range(x.shape[1]):
+            xm[j] = x[i, j]
         draw_key = subkey(root, i)
         for h in range(out_x.shape[0]):
             a, b, c = seed_words(subkey(draw_key, h))
@@ -234,7 +242,8 @@ def simulate_block(x, theta, cov, t0, root, out_x, out_y):
             else:
                 {new} = as_tuple(transition(rng, {state_of_draw}, p, when))
             {store_draw}
-            out_x[h, i] = xm
+            for j in range(x.shape[1]):
+                out_x[h, i, j] = xm[j]
 {observe}
 """
 
@@ -265,7 +274,8 @@ def backward_block(x, w, theta, cov, root, out):
         draw_key = subkey(root, d)
         for t in range(steps - 1, -1, -1):
             xm = x[t]
-            wm[:] = w[t]
+            for i in range(n):
+                wm[i] = w[t, i]
             if t < steps - 1:
                 when = {when_next}
                 for i in range(n):
