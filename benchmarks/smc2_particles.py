@@ -484,7 +484,7 @@ def run(name, N=200, Nx=100, T=None, n_moves=3, seed=1, wastefree=False, adapt=-
     rejuv = np.flatnonzero(alg.summaries.rs_flags)
     # the online part, plus n_moves replays of t steps for each rejuvenation at t
     steps = len(y) * N * Nx + sum(int(t) for t in rejuv) * n0 * n_moves * Nx
-    acc = [np.mean(a) for a in alg.X.shared["acc_rates"]]
+    acc = [np.mean(a) for a in alg.X.shared.get("acc_rates", [])]
     return {
         "name": name,
         "N": int(alg.X.N),

@@ -1,7 +1,7 @@
 """Simulation-based calibration (Talts et al. 2018): parameters drawn from the prior, data from them, ranks uniform.
 
-The rank of a truth is its weighted distribution function in the posterior, with a uniform share of ties. Chi-square over
-10 bins, false alarms 1e-3 for each parameter; the poison, a posterior half as wide, must be caught.
+The rank of a truth is its weighted distribution function in the posterior, with a uniform share of ties. Chi-square
+over 10 bins, false alarms 1e-3 for each parameter; the poison, a posterior half as wide, must be caught.
 """
 
 import math

@@ -139,7 +139,7 @@ class OnlineSMC2:
     def _begin(self) -> None:
         n_theta, n_x = self.settings["n_theta"], self.settings["n_x"]
         rng = np.random.Generator(np.random.SFC64(derive(self.seed, moves.PRIOR)))
-        theta = self.prior.draw(rng, n_theta)
+        theta = self.prior.draw(rng, n_theta, stratified=True)
         self._series = Series.empty(self.model)
         filters = Filters.empty(n_theta, self.model.state_fields.width, n_x, 2 * (self.settings["window"] or 32))
         self._cloud = Cloud.drawn(self.prior, theta, filters)
