@@ -1,7 +1,6 @@
 """Exact answers: Kalman filters, the forward algorithm, quadrature over priors; and models that the tests share."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from livesmc2 import StateSpaceModel, models
@@ -209,6 +208,3 @@ def mean_and_error(values: np.ndarray) -> tuple[float, float]:
 def level() -> tuple[StateSpaceModel, dict[str, object]]:
     """`models.local_level`."""
     return models.local_level()
-
-
-Check = Callable[..., None]

@@ -109,8 +109,7 @@ NO_BOUND = """\
 """
 
 CONDITIONAL = """
-def conditional_block(rows, slots, x, w, path, theta, ys, cov, t0, t1, root, keys, increments, offset, threshold,
-                      scheme):
+def conditional_block(rows, slots, x, w, path, theta, ys, cov, t0, t1, root, keys, increments, offset, threshold):
     n = x.shape[2]
     ancestors = np.empty(n + 1, np.int32)
     ll = np.empty(n)
@@ -136,7 +135,7 @@ def conditional_block(rows, slots, x, w, path, theta, ys, cov, t0, t1, root, key
                     wm[i] = 1.0 / n
             else:
                 if effective_sample_size(wm) < threshold * n:
-                    resample_through(wm, hashed_uniform(key, 0), 0, key, scheme, ancestors)
+                    resample_through(wm, hashed_uniform(key, 0), 0, ancestors)
                     for j in range(x.shape[1]):
                         for i in range(n):
                             old[j, i] = xm[j, i]
@@ -191,7 +190,7 @@ def traced_block(rows, x, w, theta, ys, cov, t0, t1, keys, offset, threshold, sc
             else:
                 if effective_sample_size(wm) < threshold * n:
                     if t < until[m]:
-                        resample_through(wm, hashed_uniform(key, 0), 0, key, scheme, chosen)
+                        resample_through(wm, hashed_uniform(key, 0), 0, chosen)
                     else:
                         resample(wm, key, scheme, chosen)
                     for j in range(x.shape[1]):

@@ -177,8 +177,8 @@ def resample(w: np.ndarray, key: Any, scheme: int, ancestors: np.ndarray) -> Non
         _by_search(w, key, scheme, ancestors)
 
 
-@njit("void(float64[::1], float64, int64, uint64, int64, int32[::1])", **_PLAIN)
-def resample_through(w: np.ndarray, u: float, ancestor: int, key: Any, scheme: int, ancestors: np.ndarray) -> None:
+@njit("void(float64[::1], float64, int64, int32[::1])", **_PLAIN)
+def resample_through(w: np.ndarray, u: float, ancestor: int, ancestors: np.ndarray) -> None:
     """Systematic resampling, given that some child, chosen uniformly, comes from `ancestor`; that child goes to slot 0.
 
     The pair (child k, offset v) is uniform where k + v lies in the ancestor's interval of n times the cumulative

@@ -132,10 +132,6 @@ class Filters:
         self.increments[rows, :columns] = other.increments[rows, :columns]
         self.keys[rows, :columns] = other.keys[rows, :columns]
 
-    def copy(self) -> Filters:
-        """Independent ones."""
-        return Filters(self.x.copy(), self.w.copy(), self.increments.copy(), self.keys.copy(), self.offset)
-
 
 class Crew:
     """Who runs blocks: this thread, some threads, or an executor's workers (long filters only)."""

@@ -116,8 +116,8 @@ class Cloud:
         possible = np.isfinite(self.prior.log_density(theta))
         return theta, np.where(possible, past.log_density(u), -np.inf)
 
-    def resample(self, offset: float) -> np.ndarray:
-        """Systematic resampling: parameters, filters, increments and anchors together. The rows chosen."""
+    def resample(self, offset: float) -> None:
+        """Systematic resampling: parameters, filters, increments and anchors together."""
         n = len(self.u)
         ancestors = np.empty(n + 1, np.int32)
         systematic(self.weights, offset, ancestors)
@@ -130,7 +130,6 @@ class Cloud:
             if anchor.x is not None and anchor.w is not None:
                 anchor.x, anchor.w = np.ascontiguousarray(anchor.x[rows]), np.ascontiguousarray(anchor.w[rows])
         self.log_weights = np.full(n, -np.log(n))
-        return rows
 
     def slide(self, time: int, window: int) -> None:
         """Set an anchor each `window` observations and keep the newest two, so that moves replay W to 2 W - 1."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from livesmc2.compiler.program import Program
 from livesmc2.kernel.rng import derive
-from livesmc2.kernel.weights import resample_through
+from livesmc2.kernel.weights import SYSTEMATIC, resample_through
 from livesmc2.runtime.blocks import Crew, Filters, Rule, Series, advance
 from livesmc2.runtime.cloud import Anchor, Cloud, Normal, References, fitted_normal
 
@@ -76,7 +76,9 @@ def rejuvenate(
             log_past = _move(program, cloud, series, seed, move, rule, crew, fitted, log_past, spare, settings, done)
         recent = done.acceptance[first:]
         too_few = bool(recent) and float(np.mean(recent)) < settings.min_acceptance
-        room = 2 * cloud.filters.n_x <= settings.max_n_x and program.model.guide is None
+        # The conditional filter is one of systematic resampling, and a guide's density cannot be asked for a path.
+        possible = rule.scheme == SYSTEMATIC and program.model.guide is None
+        room = possible and 2 * cloud.filters.n_x <= settings.max_n_x
         if not (too_few and room):
             return done
         spare = exchange(program, cloud, series, seed, rule, crew, 2 * cloud.filters.n_x)
@@ -223,8 +225,7 @@ def exchange(program: Program, cloud: Cloud, series: Series, seed: int, rule: Ru
     if first.x is not None and first.w is not None:
         ancestors = np.empty(n_x + 1, np.int32)
         for m in range(n):
-            key = np.uint64(derive(root, m, 0))
-            resample_through(first.w[m], _uniform(derive(root, m, 1)), origin[m], key, rule.scheme, ancestors)
+            resample_through(first.w[m], _uniform(derive(root, m)), origin[m], ancestors)
             made.x[m] = first.x[m][:, ancestors[:n_x]]
         first.x, first.w = made.x.copy(), made.w.copy()
     t0 = first.time
@@ -235,7 +236,7 @@ def exchange(program: Program, cloud: Cloud, series: Series, seed: int, rule: Ru
         def work(rows: np.ndarray, t0: int = t0, t1: int = t1, part: np.ndarray = part) -> None:
             program.conditional_block(
                 rows, np.arange(n), made.x, made.w, part, cloud.theta, series.ys, series.cov, t0, t1, np.uint64(root),
-                made.keys, made.increments, made.offset, rule.threshold, rule.scheme,
+                made.keys, made.increments, made.offset, rule.threshold,
             )  # fmt: skip
 
         if t1 > t0:

@@ -21,7 +21,7 @@ from livesmc2.model.state_space import StateSpaceModel
 from livesmc2.runtime import moves, store
 from livesmc2.runtime.announce import Announcements
 from livesmc2.runtime.blocks import Crew, Filters, Series, advance, make_rule
-from livesmc2.runtime.cloud import Cloud
+from livesmc2.runtime.cloud import Anchor, Cloud, Normal, References
 from livesmc2.runtime.forecast import Forecast, simulate
 from livesmc2.runtime.step import LEVELS, Step, summarise_state, summarise_theta
 
@@ -52,7 +52,8 @@ class OnlineSMC2:
     proposal: random_walk (2.38 / sqrt(d) times the particles' covariance, on the transformed scale), independent
         (a Student t fitted to the particles) or mixed (the two in turn). covariance: that of random-walk steps,
         fixed (the evidence is unbiased then; with an adapted one it is consistent).
-    min_acceptance, max_n_x: when moves accept less, states are doubled, up to max_n_x (None: 8 n_x; n_x: never).
+    min_acceptance, max_n_x: when moves accept less, states are doubled, up to max_n_x (None: 8 n_x; n_x: never); with
+        systematic resampling and without a guide.
     on_impossible: "raise" ImpossibleObservation, or "skip" the observation, which is counted and said in its step. An
         observation that raised counts as missing if you go on.
     snapshot_every: keep a snapshot in memory each so many observations, from which `revise` goes on; without, it
@@ -422,8 +423,6 @@ class OnlineSMC2:
         )
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        from livesmc2.runtime.cloud import Anchor, Normal, References
-
         state = copy.deepcopy(dict(state))
         t = state["t"]
         self._series = Series.empty(self.model, max(64, 2 * t))
