@@ -244,7 +244,7 @@ def environments(session: nox.Session, peers: dict[str, list[str]]) -> list[str]
 def bench(session: nox.Session) -> None:
     """Benchmarks against the peers, each in an environment of its own: `nox -s bench -- [NAME] [options]`.
 
-    NAME is nuts (the default), messages, warm_start, streaming, memory, page, sim or smc2; `-h` as its option lists more.
+    NAME is nuts (the default), messages, warm_start, streaming, memory, page, sim or smc2; its `-h` lists others.
     """
     session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does it: imports are timed too
     name, *options = session.posargs or ["nuts"]

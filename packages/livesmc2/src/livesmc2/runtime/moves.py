@@ -104,8 +104,8 @@ def propose(
     """Proposals (n, d), and log q(u | proposal) - log q(proposal | u)."""
     n, d = u.shape
     z = rng.standard_normal((n, d))
-    independent = settings.proposal == "independent" or (settings.proposal == "mixed" and move % 2 == 0)
-    if not independent:
+    walks = settings.proposal == "random_walk" or (settings.proposal == "mixed" and move % 2 == 1)
+    if walks or settings.covariance is not None:
         scale = 1.0 if settings.covariance is not None else 2.38 / math.sqrt(d)
         return u + scale * z @ fitted.cholesky.T, 0.0
     heavy = np.sqrt(_DEGREES_OF_FREEDOM / rng.chisquare(_DEGREES_OF_FREEDOM, n))
