@@ -50,8 +50,8 @@ class OnlineSMC2:
         states' filters resample by the same fraction. resampling: systematic, stratified or multinomial (of states).
     n_moves: moves of each rejuvenation; None: until each parameter has moved about once, 2 to 20.
     proposal: random_walk (2.38 / sqrt(d) times the particles' covariance, on the transformed scale), independent
-        (a Student t fitted to the particles) or mixed (the two in turn). covariance (d, d): moves
-        are random walks with this one, fixed (with ess_threshold=1 the evidence is unbiased then; as things adapt it is consistent).
+        (a Student t fitted to the particles) or mixed (the two in turn). covariance (d, d): moves are random walks
+        with this one, fixed (with ess_threshold=1 the evidence is unbiased then; as things adapt it is consistent).
     min_acceptance, max_n_x: when moves accept less, states are doubled, up to max_n_x (None: 8 n_x; n_x: never); with
         systematic resampling and without a guide.
     on_impossible: "raise" ImpossibleObservation, or "skip" the observation, which is counted and said in its step. An
