@@ -89,7 +89,7 @@ class _RngModel(models.PrimitiveModel):
 
 
 def _word(builder: Any, pointer: Any, index: int) -> Any:
-    return builder.gep(pointer, [ir.Constant(_I64, index)], source_etype=_I64)
+    return builder.gep(pointer, [ir.Constant(_I64, index)])
 
 
 @intrinsic
@@ -107,7 +107,7 @@ def make_rng(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 def _copy(builder: Any, target: Any, source: Any) -> None:
     for index in range(4):
-        builder.store(builder.load(_word(builder, source, index), typ=_I64), _word(builder, target, index))
+        builder.store(builder.load(_word(builder, source, index)), _word(builder, target, index))
 
 
 @intrinsic
@@ -152,7 +152,7 @@ def _unspill_overload(rng: Any, copy: Any) -> Any:
 
 def _next_word(builder: Any, pointer: Any) -> Any:
     places = [_word(builder, pointer, index) for index in range(4)]
-    a, b, c, count = (builder.load(place, typ=_I64) for place in places)
+    a, b, c, count = (builder.load(place) for place in places)
     word = builder.add(builder.add(a, b), count)
     builder.store(builder.add(count, ir.Constant(_I64, 1)), places[3])
     builder.store(builder.xor(b, builder.lshr(b, ir.Constant(_I64, 11))), places[0])
