@@ -46,6 +46,7 @@ def test_the_evidence_is_unbiased_where_nothing_adapts() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 def test_the_evidence_is_unbiased_where_nothing_adapts_long() -> None:
     ys = level_series(20)
     exact = level_posterior(ys)["log_evidence"]
@@ -55,6 +56,7 @@ def test_the_evidence_is_unbiased_where_nothing_adapts_long() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("settings", [{"max_n_x": 50}, {"min_acceptance": 0.3, "max_n_x": 200}])
 def test_the_evidence_is_nearly_unbiased_as_it_adapts(settings: dict[str, Any]) -> None:
     """Rejuvenations triggered by the effective sample size, with and without exchanges: 60 parameters have a bias of

@@ -60,11 +60,13 @@ def test_calibration_of_the_local_level() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize(("make", "steps"), [(level, 30), (volatility, 60), (epidemic, 50)])
 def test_calibration(make: Any, steps: int) -> None:
     assert p_values(ranks(make, 500, steps)).min() > 1e-3
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 def test_a_posterior_too_narrow_is_seen() -> None:
     assert p_values(ranks(level, 500, 30, squeeze=0.6)).min() < 1e-3
