@@ -19,6 +19,8 @@ HOUSE = {*ENGINES, "livequeue", "liverecipes"}
 LAYERS = {
     "livenuts": ["model", "compiler", "kernel", "adaptation", "runtime"],
     "livesim": ["random", "distributions", "model", "compiler", "engine", "analysis", "runtime"],
+    "livesmc2": ["model", "kernel", "compiler", "runtime"],
+    "livebart": ["kernel", "model", "runtime"],
 }
 BEFORE = {
     "livenuts": {
