@@ -45,7 +45,7 @@ def _make(weighted, source):
                 state.proposed[kind] = 0
                 state.accepted[kind] = 0
             before, leaves_before = n_trees - 1, 1
-            scratch.changes[:2] = 0.0  # what the smallest pass reads
+            scratch.changes[:GROUP] = 0.0  # nothing is left to take from the residual
             for t in range(n_trees):
                 sizes[t] = update(
                     state, prior, columns, active, cumulative, rows, codes, weights, residual, labels[before],
