@@ -9,14 +9,12 @@ from livebart.kernel.layout import LANES, MAX_NODES
 from livebart.kernel.noise import EVERY, draw_latent, draw_split_probabilities, draw_variance, synchronise
 from livebart.kernel.source import digest
 from livebart.kernel.trees import keep
-from livebart.kernel.update import make_scratch, make_update
-from livebart.kernel.vectors import GROUP, change, fused, fused_weighted, squares, squares_weighted, tally, tally_weighted
+from livebart.kernel.update import make_scratch, update, update_weighted
+from livebart.kernel.vectors import GROUP, change, squares, squares_weighted
 
 
 def _make(weighted, source):
-    update = make_update(weighted, fused_weighted if weighted else fused, tally_weighted if weighted else tally)
-    sum_of_squares = squares_weighted if weighted else squares
-
+    # The key of the cache holds what is in this function's closure: nothing but plain values may be there.
     @njit(nogil=True, cache=True, error_model="numpy")
     def sweeps(
         number, state_, prior_, columns, active, place_of, cumulative, grid, rows, codes, response, positive, weights,
@@ -47,10 +45,17 @@ def _make(weighted, source):
             before, leaves_before = n_trees - 1, 1
             scratch.changes[:GROUP] = 0.0  # nothing is left to take from the residual
             for t in range(n_trees):
-                sizes[t] = update(
-                    state, prior, columns, active, cumulative, rows, codes, weights, residual, labels[before],
-                    leaves_before, trees[t], sizes[t], labels[t], scratch,
-                )
+                nodes = trees[t]
+                if weighted:
+                    sizes[t] = update_weighted(
+                        state, prior, columns, active, cumulative, rows, codes, weights, residual, labels[before],
+                        leaves_before, nodes, sizes[t], labels[t], scratch,
+                    )
+                else:
+                    sizes[t] = update(
+                        state, prior, columns, active, cumulative, rows, codes, weights, residual, labels[before],
+                        leaves_before, nodes, sizes[t], labels[t], scratch,
+                    )
                 before, leaves_before = t, (sizes[t] + 1) >> 1
             for label in range(0, leaves_before, GROUP):
                 for k in range(max(leaves_before, label), label + GROUP):
@@ -63,7 +68,10 @@ def _make(weighted, source):
             if prior.probit != 0:
                 draw_latent(state.random, prior.offset, rows, positive, response, residual)
             elif prior.fixed_noise == 0:
-                sum_of_squares(chunks, residual.ctypes.data, weights.ctypes.data, scratch.sums.ctypes.data)
+                if weighted:
+                    squares_weighted(chunks, residual.ctypes.data, weights.ctypes.data, scratch.sums.ctypes.data)
+                else:
+                    squares(chunks, residual.ctypes.data, weights.ctypes.data, scratch.sums.ctypes.data)
                 state.variance = draw_variance(state.random, prior, rows, scratch.sums[0])
             if prior.sparse != 0 and state.sweep >= prior.sparse_from:
                 draw_split_probabilities(state, prior, trees, sizes, columns, active, place_of, cumulative, grid)

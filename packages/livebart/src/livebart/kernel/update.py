@@ -15,7 +15,7 @@ from livebart.kernel.layout import LANES, MAX_LEAVES, MAX_NODES
 from livebart.kernel.random import INLINE, below, normal, uniform
 from livebart.kernel.rules import draw_bounds, draw_column, splittable
 from livebart.kernel.trees import grow, join_rows, part_rows, prune
-from livebart.kernel.vectors import GROUP, SPECIAL, change
+from livebart.kernel.vectors import GROUP, SPECIAL, change, fused, fused_weighted, tally, tally_weighted
 
 GROW, PRUNE, CHANGE, STAY = 0, 1, 2, 3
 _MOST_SPECIAL = SPECIAL[-1]
@@ -80,7 +80,7 @@ def log_odds(prior, variance, weight, total, left_weight, left_total):
     return 0.5 * tau / variance * quadratic, variance * both / (left * right)
 
 
-def make_update(weighted, fused, tally):
+def _make(weighted, fused, tally):
     """The update for data with or without weights."""
 
     @njit(**INLINE)
@@ -249,3 +249,7 @@ def make_update(weighted, fused, tally):
         return size
 
     return update
+
+
+update = _make(False, fused, tally)
+update_weighted = _make(True, fused_weighted, tally_weighted)

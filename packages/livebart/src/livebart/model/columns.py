@@ -92,6 +92,13 @@ def encode(columns: Sequence[Column], table: np.ndarray) -> np.ndarray:
     return codes
 
 
+def padded_rows(codes: np.ndarray) -> np.ndarray:
+    """Codes (column, row) with padding."""
+    found = np.zeros((len(codes), padded(codes.shape[1])), np.uint8)
+    found[:, : codes.shape[1]] = codes
+    return found
+
+
 def describe(columns: Sequence[Column]) -> np.ndarray:
     """The columns as the kernel knows them."""
     described = np.zeros(len(columns), COLUMN)
@@ -118,7 +125,7 @@ def is_frame(table: Any) -> bool:
     return hasattr(table, "columns") and hasattr(table, "dtypes") and hasattr(table, "shape")
 
 
-def _values(table: Any, name: Any) -> np.ndarray:
+def frame_values(table: Any, name: Any) -> np.ndarray:
     """A frame's column as objects, missing ones as None."""
     values = np.asarray(table[name].to_numpy(), dtype=object)
     return np.array([None if value is None or value != value else value for value in values], dtype=object)
@@ -129,7 +136,7 @@ def _is_words(table: Any, name: Any) -> bool:
     dtype = str(table[name].dtype)
     if dtype.startswith(("category", "Categorical", "Enum", "String", "Utf8", "string", "str")):
         return True
-    return dtype == "object" and any(isinstance(value, str) for value in _values(table, name))
+    return dtype == "object" and any(isinstance(value, str) for value in frame_values(table, name))
 
 
 def chosen_categories(table: Any, wanted: Any, n_columns: int) -> list[int]:
@@ -201,7 +208,7 @@ def numeric_frame(table: Any, categories: dict[int, tuple[Any, ...]]) -> Any:
     names = list(table.columns)
     changed = {}
     for j, known in categories.items():
-        numbers = number_categories(_values(table, names[j]), known, str(names[j]))
+        numbers = number_categories(frame_values(table, names[j]), known, str(names[j]))
         series = table[names[j]]
         changed[names[j]] = type(series)(numbers) if not hasattr(table, "with_columns") else numbers
     if not changed:
@@ -213,3 +220,17 @@ def numeric_frame(table: Any, categories: dict[int, tuple[Any, ...]]) -> Any:
     for name, series in changed.items():
         table[name] = np.asarray(series)
     return table
+
+
+def refuse_columns(wanted: Sequence[Any], found: Sequence[Any]) -> None:
+    """An error that says how a frame's columns differ from those of fit."""
+    unseen = [name for name in found if name not in wanted]
+    absent = [name for name in wanted if name not in found]
+    told = ["The feature names should match those that were passed during fit."]
+    if unseen:
+        told.append(f"Feature names unseen at fit time: {', '.join(map(str, unseen))}.")
+    if absent:
+        told.append(f"Feature names seen at fit time, yet now missing: {', '.join(map(str, absent))}.")
+    if not unseen and not absent:
+        told.append("Feature names must be in the same order as they were in fit.")
+    raise ValueError(" ".join(told))
