@@ -17,6 +17,8 @@ from livebart.kernel.rules import draw_bounds, draw_column, splittable
 from livebart.kernel.trees import grow, join_rows, part_rows, prune
 from livebart.kernel.vectors import GROUP, SPECIAL, change, fused, fused_weighted, tally, tally_weighted
 
+# Put into the caller before types are inferred: a function that is called once is then compiled once.
+SPLICED = {"nogil": True, "error_model": "numpy", "inline": "always"}
 GROW, PRUNE, CHANGE, STAY = 0, 1, 2, 3
 _MOST_SPECIAL = SPECIAL[-1]
 _KINDS = len(SPECIAL)
@@ -83,7 +85,7 @@ def log_odds(prior, variance, weight, total, left_weight, left_total):
 def _make(weighted, fused, tally):
     """The update for data with or without weights."""
 
-    @njit(**INLINE)
+    @njit(**SPLICED)
     def data_pass(rows, residual, weights, before, size_before, labels, leaves, codes, leaf, sibling, low, high, parted, scratch):
         """Bring the residual up to date; the sums of the tree's leaves, and those of a split in `scratch.sums[:2]`."""
         chunks = residual.shape[0] // LANES
@@ -117,7 +119,7 @@ def _make(weighted, fused, tally):
             scratch.sums[k] = scratch.sums[first + k]
             scratch.sums[2 + k] = scratch.sums[first + parted + k] if weighted else float(scratch.counts[k])
 
-    @njit(nogil=True, error_model="numpy")
+    @njit(**SPLICED)
     def update(state, prior, columns, active, cumulative, rows, codes, weights, residual, before, leaves_before, nodes, size, labels, scratch):
         """Move one tree; its new number of nodes. `scratch.changes` is that of the tree before, then of this one."""
         random = state.random
