@@ -125,7 +125,7 @@ def test_bad_input_is_refused_at_the_door() -> None:
         BARTClassifier(**SMALL).fit(X, np.ones(50))
     with pytest.raises(ValueError, match="Only binary classification"):
         BARTClassifier(**SMALL).fit(X, np.arange(50) % 3)
-    with pytest.raises(ValueError, match="every weight is 0"):
+    with pytest.raises(ValueError, match="every weight is 0|one non-zero number"):
         small().fit(X, y, np.zeros(50))
     with pytest.raises(ValueError, match="'n_trees' parameter"):
         small(n_trees=0).fit(X, y)
@@ -163,7 +163,7 @@ def test_a_warm_start_gives_the_bits_of_one_longer_run() -> None:
 
 
 def test_trees_as_data_add_up_to_f() -> None:
-    X, y, _ = friedman1(100, p=3)
+    X, y, _ = friedman1(100, p=5)
     bart = small().fit(X, y)
 
     def value(tree: dict[str, Any], row: np.ndarray) -> float:

@@ -77,15 +77,7 @@ class _BART(BaseEstimator):
     ) -> Any:
         self._validate_params()
         prior = self._prior()
-        table, response = self._learn(X, y)
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, table, dtype=np.float64, ensure_non_negative=True)
-            kept = weights > 0
-            if not kept.any():
-                raise ValueError("sample_weight: every weight is 0, so there is nothing to learn from")
-            table, response, weights = table[kept], response[kept], weights[kept]
-            weights = None if (weights == 1.0).all() else weights
+        table, response, weights = self._learn(X, y, sample_weight)
         codes = tables.encode(self.columns_, table)
         described = tables.describe(self.columns_)
         active = tables.active_columns(described, codes, len(table))
@@ -135,8 +127,8 @@ class _BART(BaseEstimator):
             wanted = self.n_jobs
         return max(1, min(wanted, n_chains))
 
-    def _learn(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """The table of X, (row, column) of float64, and the response; the columns are learned from it."""
+    def _learn(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """The table of X, (row, column) of float64, the response and the weights; the columns are learned from it."""
         categories: dict[int, tuple[Any, ...]] = {}
         framed = tables.is_frame(X)
         if framed:
@@ -152,8 +144,16 @@ class _BART(BaseEstimator):
                 categories[j] = tables.sorted_categories(table[:, j], f"x{j}")
                 table[:, j] = tables.number_categories(table[:, j], categories[j], f"x{j}")
         names = [str(name) for name in getattr(self, "feature_names_in_", [f"x{j}" for j in range(table.shape[1])])]
+        response, weights = self._response(response), None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, table, dtype=np.float64, ensure_non_negative=True)
+            kept = weights > 0
+            if not kept.any():
+                raise ValueError("sample_weight: every weight is 0, so there is nothing to learn from")
+            table, response, weights = table[kept], response[kept], weights[kept]
+            weights = None if (weights == 1.0).all() else weights
         self.columns_ = tables.learn_columns(table, names, categories, self.max_cuts)
-        return table, self._response(response)
+        return table, response, weights
 
     def _response(self, y: np.ndarray) -> np.ndarray:
         raise NotImplementedError

@@ -75,7 +75,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     kinds = {"BARTRegressor": BARTRegressor, "BARTClassifier": BARTClassifier}
     if data["estimator"] not in kinds:
         raise ValueError(f"{path} holds an estimator {data['estimator']!r}, known are {', '.join(kinds)}")
-    bart: Any = kinds[data["estimator"]](**data["parameters"])
+    moves = tuple(data["parameters"]["move_probabilities"])
+    bart: Any = kinds[data["estimator"]](**(data["parameters"] | {"move_probabilities": moves}))
     nodes = np.zeros(data["nodes"]["column"]["shape"], KEPT)
     for name in KEPT.names or ():
         nodes[name] = _from_array(data["nodes"][name])
