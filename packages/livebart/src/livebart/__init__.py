@@ -10,8 +10,9 @@
 True
 """
 
+from livebart import inspection
 from livebart.errors import NotConverged
 from livebart.estimators import BARTClassifier, BARTRegressor
 from livebart.saving import load
 
-__all__ = ["BARTClassifier", "BARTRegressor", "NotConverged", "load"]
+__all__ = ["BARTClassifier", "BARTRegressor", "NotConverged", "inspection", "load"]

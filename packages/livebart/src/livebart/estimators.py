@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -239,12 +239,11 @@ class _BART(BaseEstimator):
                 table[:, j] = tables.number_categories(table[:, j], known, self.columns_[j].name)
         return tables.encode(self.columns_, table), len(table)
 
-    def _f(self, X: Any, draws: slice | np.ndarray = slice(None)) -> Any:
+    def _f(self, X: Any) -> Iterator[tuple[slice, int, np.ndarray]]:
         """(rows, f (draw, row)) of one block of rows after the other, on the scale of y or of probit."""
         codes, rows = self._encode(X)
-        center, scale = (self._offset, 1.0) if self._probit else (self._center, self._scale)
-        for where, sums in self._forest.take(draws).sums(codes, rows, self._threads(1 << 30)):
-            yield where, rows, center + scale * sums.astype(np.float64)
+        for where, sums in self._forest.sums(codes, rows, self._threads(1 << 30)):
+            yield where, rows, self._to_f(sums)
 
     def sample_f(self, X: Any) -> np.ndarray:
         """Draws of f, (chain * draw, row), chain after chain: the regression function, or probit's."""
@@ -266,17 +265,38 @@ class _BART(BaseEstimator):
     def _by_chain(self, draws: np.ndarray) -> np.ndarray:
         return draws.reshape(self.n_chains_, self.n_draws_, *draws.shape[1:])
 
+    def watched_f(self) -> np.ndarray:
+        """Draws of f, (chain * draw, row), at the rows of the training data by which convergence is judged."""
+        sums = [part for _, part in self._forest.sums(self._watched_codes, len(self._watched))]
+        return self._to_f(np.concatenate(sums, axis=1))
+
+    def _to_f(self, sums: np.ndarray) -> np.ndarray:
+        """f of sums of trees: on the scale of y, or of probit."""
+        center, scale = (self._offset, 1.0) if self._probit else (self._center, self._scale)
+        return center + scale * sums.astype(np.float64)
+
+    def _link(self, sums: np.ndarray) -> np.ndarray:
+        """The mean of y of sums of trees."""
+        f = self._to_f(sums)
+        return np.asarray(ndtr(f)) if self._probit else f
+
+    def plot_sigma(self, ax: Any = None) -> Any:
+        """Traces of sigma, a line a chain (extra `plot`); matplotlib's axes."""
+        from livebart.plots import plot_sigma
+
+        check_is_fitted(self, "_forest")
+        return plot_sigma(self, ax)
+
     def summary(self, warn: bool = True) -> Summary:
         """R-hat, effective sample sizes and intervals of sigma and of f at 20 rows of the training data.
 
         A `NotConverged` warning says what to do where chains disagree.
         """
         check_is_fitted(self, "_forest")
-        f = np.concatenate([s for _, s in self._forest.sums(self._watched_codes, len(self._watched))], axis=1)
-        center, scale = (self._offset, 1.0) if self._probit else (self._center, self._scale)
+        f = self.watched_f()
         found = summarize(
             None if self._probit else self._by_chain(self.sigma_),
-            {int(row): self._by_chain(center + scale * f[:, j]) for j, row in enumerate(self._watched)},
+            {int(row): self._by_chain(f[:, j]) for j, row in enumerate(self._watched)},
             self._moves,
             self._leaves,
         )
