@@ -21,10 +21,11 @@ FOLDERS = {
     "livequeue": ROOT / "packages" / "livequeue",
     "livenuts": ROOT / "packages" / "livenuts",
     "livesim": ROOT / "packages" / "livesim",
+    "livebart": ROOT / "packages" / "livebart",
     "liverecipes": ROOT / "integrations",
 }
-SIBLINGS = {"livequeue": [], "livenuts": [], "livesim": [], "liverecipes": ["livequeue", "livenuts"]}
-ALL = ["liverecipes", "livequeue", "livenuts", "livesim"]
+SIBLINGS = {"livequeue": [], "livenuts": [], "livesim": [], "livebart": [], "liverecipes": ["livequeue", "livenuts"]}
+ALL = ["liverecipes", "livequeue", "livenuts", "livesim", "livebart"]
 SOURCES = ["noxfile.py", "packages", "integrations", "property_tests", "benchmarks", "docs"]
 
 # Test files beside each other, on up to four cores; `-- -n 0` is one after the other.
@@ -100,7 +101,7 @@ def run_tests(
 ) -> None:
     """A distribution's wheel, its test group and what it depends on in a clean environment; its tests."""
     install(session, name, *SIBLINGS[name])
-    strangers = {*FOLDERS, "livesmc2", "livebart"} - {name, *SIBLINGS[name]}
+    strangers = {*FOLDERS, "livesmc2"} - {name, *SIBLINGS[name]}
     session.run("python", "-c", ALONE, name, *sorted(strangers))
     session.run("pytest", str(FOLDERS[name] / "tests"), *SPREAD, *select, *session.posargs, env=THREADS | (env or {}))
 
@@ -202,6 +203,12 @@ def parity(session: nox.Session) -> None:
     """Log densities of the benchmarks' models against PyMC's."""
     install(session, "livenuts", extra=("pymc",))
     session.run("pytest", "property_tests/pymc", "-W", "default", *session.posargs)
+
+
+@nox.session(default=False, requires=["wheels"])
+def bart(session: nox.Session) -> None:
+    """The long versions of livebart's statistical tests: Geweke's with its poisons, calibration, coverage."""
+    run_tests(session, "livebart", env={"LIVE_LONG": "1"})
 
 
 BENCHMARKS = ["nuts", "messages", "warm_start", "streaming", "memory", "page", "sim"]

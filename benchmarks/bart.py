@@ -4,8 +4,8 @@
 
 Each engine runs in a process of its own, on the same data (Friedman 1), with the same trees, sweeps and priors, pinned
 to one core. The cost of a sweep is CPU time of k + 200 sweeps less that of k, so compilation and set-up drop out;
-engines take turns, and the least of the repeats counts. With --quality each engine also draws once, and what it drew is held
-against the true f at new points.
+engines take turns, and the least of the repeats counts. With --quality each engine also draws once, and what it drew
+is held against the true f at new points.
 """
 
 import argparse
@@ -56,7 +56,10 @@ def run_bartz(data: dict[str, Any], burn: int, draws: int, seed: int) -> dict[st
         printevery=None,
     )
     sigma = np.asarray(bart.get_error_sdev()).ravel()
-    return {"sigma": sigma, "predict": lambda: np.asarray(bart.predict(data["new"].T.astype(np.float32), kind="latent_samples"))}
+    return {
+        "sigma": sigma,
+        "predict": lambda: np.asarray(bart.predict(data["new"].T.astype(np.float32), kind="latent_samples")),
+    }
 
 
 def run_stochtree(data: dict[str, Any], burn: int, draws: int, seed: int) -> dict[str, Any]:
@@ -140,13 +143,15 @@ def write_data(folder: Path, n: int, p: int) -> str:
     residual = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
     sigma_hat = float(np.sqrt(residual @ residual / (n - p - 1)))
     path = folder / f"data-{n}-{p}.npz"
-    np.savez(path, X=X, y=y, new=new, f_new=f_new, sigma_hat=sigma_hat, **{"lambda": sigma_hat**2 * chi2.ppf(0.1, 3) / 3})
+    np.savez(
+        path, X=X, y=y, new=new, f_new=f_new, sigma_hat=sigma_hat, **{"lambda": sigma_hat**2 * chi2.ppf(0.1, 3) / 3}
+    )
     return str(path)
 
 
 def ask(python: str, job: dict[str, Any]) -> dict[str, Any]:
     """The worker's answer."""
-    one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     flags = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
     done = subprocess.run(
         [python, __file__, "--work", json.dumps(job)], env=os.environ | one | flags, capture_output=True, text=True
@@ -169,7 +174,9 @@ def cost_table(pythons: dict[str, str], data: dict[tuple[int, int], str], repeat
     rows = []
     for (n, p), path in data.items():
         costs = {
-            engine: ask(python, {"task": "cost", "engine": engine, "data": path, "repeats": repeats, "cores": [0]})["seconds"]
+            engine: ask(python, {"task": "cost", "engine": engine, "data": path, "repeats": repeats, "cores": [0]})[
+                "seconds"
+            ]
             for engine, python in pythons.items()
         }
         row = [str(n), str(p), *(f"{cost / n / TREES * 1e9:.2f} ({cost * 1e6:.0f})" for cost in costs.values())]
@@ -203,7 +210,18 @@ def quality_table(pythons: dict[str, str], data: dict[tuple[int, int], str], bur
                     f"{found['predict']:.2f}",
                 ]
             )
-    heads = ["n", "p", "engine", "RMSE of f", "90 % coverage", "sigma", "CPU s", "ESS/s of sigma", "ESS/s of f(x*)", "predict, s"]
+    heads = [
+        "n",
+        "p",
+        "engine",
+        "RMSE of f",
+        "90 % coverage",
+        "sigma",
+        "CPU s",
+        "ESS/s of sigma",
+        "ESS/s of f(x*)",
+        "predict, s",
+    ]
     return table(heads, rows)
 
 

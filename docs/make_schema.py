@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 FOLDER = Path(__file__).parent / "schema"
-MODULES = ("livenuts.messages", "livesim.messages", "liverecipes.messages")
+MODULES = ("livenuts.messages", "livesim.messages", "livebart.messages", "liverecipes.messages")
 
 
 def schemas() -> dict[str, str]:

@@ -115,17 +115,17 @@ def test_bad_input_is_refused_at_the_door() -> None:
     bart = small().fit(X, y)
     with pytest.raises(ValueError, match="infinity"):
         small().fit(np.where(X > 0.99, np.inf, X), y)
+    holes = X.copy()
+    holes[4, 2] = np.nan
     with pytest.raises(ValueError, match=r"column 'x2': row 4 is missing \(NaN\), but no value was missing"):
-        Z = X.copy()
-        Z[4, 2] = np.nan
-        bart.predict(Z)
+        bart.predict(holes)
     with pytest.raises(ValueError, match="10 features"):
         bart.predict(X[:, :9])
     with pytest.raises(ValueError, match="only one class"):
         BARTClassifier(**SMALL).fit(X, np.ones(50))
     with pytest.raises(ValueError, match="Only binary classification"):
         BARTClassifier(**SMALL).fit(X, np.arange(50) % 3)
-    with pytest.raises(ValueError, match="every weight is 0|one non-zero number"):
+    with pytest.raises(ValueError, match=r"every weight is 0|one non-zero number"):
         small().fit(X, y, np.zeros(50))
     with pytest.raises(ValueError, match="'n_trees' parameter"):
         small(n_trees=0).fit(X, y)

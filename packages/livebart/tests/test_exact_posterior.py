@@ -31,7 +31,7 @@ def log_likelihood(y: np.ndarray, codes: np.ndarray, cuts: tuple[int, ...], vari
     for cell in range(len(cuts) + 1):
         rows = y[cells == cell]
         covariance = variance * np.eye(len(rows)) + tau * np.ones((len(rows), len(rows)))
-        sign, log_det = np.linalg.slogdet(covariance)
+        _sign, log_det = np.linalg.slogdet(covariance)
         total -= 0.5 * (log_det + rows @ np.linalg.solve(covariance, rows))
     return total
 
@@ -53,7 +53,9 @@ def test_the_posterior_of_one_tree_is_the_enumerated_one(moves: tuple[float, flo
     exact = {}
     for cuts, prior in partitions(0, CODES - 1, 0).items():
         scaled = problem.response[: len(y)].astype(float)
-        exact[cuts] = math.log(prior) + log_likelihood(scaled, codes, cuts, 0.09, float(problem.prior["leaf_variance"][0]))
+        exact[cuts] = math.log(prior) + log_likelihood(
+            scaled, codes, cuts, 0.09, float(problem.prior["leaf_variance"][0])
+        )
     largest = max(exact.values())
     total = sum(math.exp(value - largest) for value in exact.values())
     drawn = []

@@ -31,11 +31,10 @@ def make(kind: str) -> Problem:
     weights = rng.uniform(0.3, 3.0, ROWS) if kind == "weights" else None
     probit = kind == "probit"
     y = np.arange(ROWS) % 2 == 0 if probit else np.zeros(ROWS)
-    problem = problem_of(
+    return problem_of(
         codes, y, columns, n_trees=TREES, weights=weights, min_samples_leaf=0, sigma_hat=1.0, nu=NU, q=Q,
         k=3.0 if probit else 0.5, probit=probit,
     )  # fmt: skip
-    return problem
 
 
 def last_steps(problem: Problem, chains: int, steps: int, poison: str = "") -> dict[str, np.ndarray]:
@@ -116,7 +115,9 @@ def test_sweeps_and_new_data_leave_the_prior_as_it_is(kind: str) -> None:
         assert abs(z) < 4, name
 
 
-@pytest.mark.parametrize(("poison", "functional"), [("noise", "log variance"), ("shrink", "f^2"), ("lagged sigma", "pivot")])
+@pytest.mark.parametrize(
+    ("poison", "functional"), [("noise", "log variance"), ("shrink", "f^2"), ("lagged sigma", "pivot")]
+)
 def test_poisons_are_caught(poison: str, functional: str) -> None:
     if poison != "noise" and not LONG:
         pytest.skip("LIVE_LONG: needs more chains to be caught")

@@ -12,12 +12,14 @@ LONG = "LIVE_LONG" in os.environ
 
 
 def fit(X: np.ndarray, y: np.ndarray, **settings: object) -> BARTRegressor:
-    return BARTRegressor(**({"n_trees": 50, "n_burnin": 200, "n_draws": 300, "n_chains": 2, "random_state": 0} | settings)).fit(X, y)  # type: ignore[arg-type]
+    return BARTRegressor(
+        **({"n_trees": 50, "n_burnin": 200, "n_draws": 300, "n_chains": 2, "random_state": 0} | settings)
+    ).fit(X, y)  # type: ignore[arg-type]
 
 
 def test_a_permutation_of_columns_permutes_the_answer() -> None:
     """In law: different random numbers meet different columns."""
-    X, y, f = friedman1(300)
+    X, y, _f = friedman1(300)
     order = np.random.default_rng(0).permutation(10)
     one, other = fit(X, y, n_draws=600), fit(X[:, order], y, n_draws=600)
     assert np.abs(one.predict(X) - other.predict(X[:, order])).mean() < 0.35
@@ -68,7 +70,7 @@ def test_intervals_cover_friedman_1() -> None:
 
 
 def test_a_sparse_prior_finds_five_of_a_hundred() -> None:
-    X, y, f = friedman1(500, p=100)
+    X, y, _f = friedman1(500, p=100)
     new, _, g = friedman1(500, p=100, seed=7)
     sparse = fit(X, y, sparse=True, n_burnin=600)
     dense = fit(X, y, n_burnin=600)

@@ -17,7 +17,7 @@ def fitted() -> tuple[BARTRegressor, np.ndarray, np.ndarray]:
 
 
 def test_partial_dependence_is_the_function(fitted: tuple[BARTRegressor, np.ndarray, np.ndarray]) -> None:
-    bart, X, y = fitted
+    bart, X, _y = fitted
     found = inspection.partial_dependence(bart, X, 3, n_draws=200)
     slope = np.polyfit(found.grid[0], found.mean, 1)[0]
     assert 7.5 < slope < 11  # 10 x4

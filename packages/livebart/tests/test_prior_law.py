@@ -69,8 +69,8 @@ def test_tree_depths_follow_the_prior() -> None:
 
 @pytest.mark.parametrize(("p", "codes"), [(1, 2), (2, 2), (1, 4)])
 def test_exhausted_columns_stop_a_tree(p: int, codes: int) -> None:
-    """Columns of few codes: the probability of more than one leaf is alpha; of more, where a split is left, as exact."""
-    chain, forest = draws_without_data(p=p, codes=codes, n_draws=20_000)
+    """Columns of few codes: the root is split with alpha; below, a node only where a split is left."""
+    chain, _forest = draws_without_data(p=p, codes=codes, n_draws=20_000)
     leaves = np.concatenate([block.leaves for block in chain.blocks])
     assert leaves.max() <= codes**p
     hits = leaves == 1

@@ -1,7 +1,7 @@
 """What a fit says of its columns: partial dependence, interactions, importance.
 
-Every answer is a posterior: each draw's trees give one, so there are bands. `f` is the regression function of a regressor, and
-the second class's probability of a classifier.
+Every answer is a posterior: each draw's trees give one, so there are bands. `f` is a regressor's function, and a
+classifier's probability of the second class.
 """
 
 from __future__ import annotations
@@ -140,8 +140,9 @@ class Importance:
     def selected(self, level: float = 0.05, *, method: str = "local") -> list[str]:
         """The columns above the null's 1 - level quantile.
 
-        `local`: each column's own; `max`: the largest column's of each permutation, which bounds the chance of any false
-        one; `se`: the mean plus that many standard deviations which cover all columns (Bleich et al. 2014, 3.1 to 3.3).
+        `local`: each column's own; `max`: the largest column's of each permutation, which bounds the chance of any
+        false one; `se`: the mean plus that many standard deviations which cover all columns (Bleich et al. 2014,
+        section 3).
         """
         if method == "local":
             threshold = np.quantile(self.null, 1 - level, axis=0)
@@ -153,7 +154,9 @@ class Importance:
             threshold = mean + np.quantile(standard.max(axis=1), 1 - level) * deviation
         else:
             raise ValueError(f"method must be 'local', 'max' or 'se', got {method!r}")
-        return [name for name, found, least in zip(self.names, self.proportions, threshold, strict=True) if found > least]
+        return [
+            name for name, found, least in zip(self.names, self.proportions, threshold, strict=True) if found > least
+        ]
 
     def plot(self, ax: Any = None) -> Any:
         """Proportions with the null's 95 % quantiles; matplotlib's axes."""

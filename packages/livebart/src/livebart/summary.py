@@ -82,15 +82,18 @@ class Summary(Mapping[str, Quantity]):
             lines.append(f"{name:<{width}}{numbers}")
         moves = ", ".join(f"{move} {share:.1%}" for move, share in self.acceptance.items())
         sizes = ", ".join(f"{number}: {share:.1%}" for number, share in self.leaves.items())
-        lines += ["", f"{self.num_chains} chains of {self.num_draws} draws", f"accepted: {moves}", f"leaves a tree: {sizes}"]
+        lines += [
+            "",
+            f"{self.num_chains} chains of {self.num_draws} draws",
+            f"accepted: {moves}",
+            f"leaves a tree: {sizes}",
+        ]
         if not self.converged:
             lines.append(f"not converged: {self.advice}")
         return "\n".join(lines)
 
 
-def summarize(
-    sigma: np.ndarray | None, f: Mapping[int, np.ndarray], moves: np.ndarray, leaves: np.ndarray
-) -> Summary:
+def summarize(sigma: np.ndarray | None, f: Mapping[int, np.ndarray], moves: np.ndarray, leaves: np.ndarray) -> Summary:
     """The summary of draws (chain, draw) of sigma and of f at some rows, of moves (..., 2, 3) and of leaves."""
     tracked = {} if sigma is None else {"sigma": sigma}
     tracked |= {f"f[{row}]": draws for row, draws in f.items()}

@@ -41,7 +41,7 @@ def draw_variance(random, prior, rows, squares):
 
 @njit(**CALLED)
 def draw_latent(random, offset, rows, positive, response, residual):
-    """Albert and Chib's (1993) latent response: normal about the fit, with `offset` above 0 where the class is positive."""
+    """Albert and Chib's (1993) latent response, normal about the fit: with `offset` above 0 in the positive class."""
     for i in range(rows):
         fit = response[i] - residual[i]
         above = fit + offset

@@ -33,7 +33,10 @@ def _make(source):
                     for k in range(max(leaves, label), label + GROUP):
                         values[k] = 0.0
                     change(
-                        rows // LANES, total.ctypes.data, labels.ctypes.data, np.uint8(label),
+                        rows // LANES,
+                        total.ctypes.data,
+                        labels.ctypes.data,
+                        np.uint8(label),
                         values.ctypes.data + 4 * label,
                     )
             for i in range(rows):

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numba import njit, uint64
+from numba import njit
 
 INLINE = {"nogil": True, "error_model": "numpy", "forceinline": True}
 CALLED = {"nogil": True, "error_model": "numpy"}
@@ -46,7 +46,7 @@ def below(state, n):
     return int(uniform(state) * n)
 
 
-# -- the normal distribution: 256 layers of equal area (Marsaglia and Tsang 2000; Doornik 2005) --------------------------
+# -- the normal distribution: 256 layers of equal area (Marsaglia and Tsang 2000; Doornik 2005) ------------------------
 
 _TAIL = 3.6541528853610088
 _AREA = 0.00492867323399

@@ -57,7 +57,7 @@ def splittable(nodes, node, columns, active):
     """Whether any column can split the node; with more columns than ancestors one can."""
     if active.shape[0] > nodes[node].depth:
         return True
-    for place in range(active.shape[0]):
+    for place in range(active.shape[0]):  # noqa: SIM110 (Numba compiles no generator here)
         if varies(nodes, node, active[place], columns):
             return True
     return False

@@ -1,7 +1,5 @@
 """Sweeps over all trees, and what is written of each."""
 
-import math
-
 import numpy as np
 from numba import njit
 
@@ -17,21 +15,41 @@ def _make(weighted, source):
     # The key of the cache holds what is in this function's closure: nothing but plain values may be there.
     @njit(nogil=True, cache=True, error_model="numpy")
     def sweeps(
-        number, state_, prior_, columns, active, place_of, cumulative, grid, rows, codes, response, positive, weights,
-        residual, trees, sizes, labels, variances, leaves, moves, kept, ends,
+        number,
+        state_,
+        prior_,
+        columns,
+        active,
+        place_of,
+        cumulative,
+        grid,
+        rows,
+        codes,
+        response,
+        positive,
+        weights,
+        residual,
+        trees,
+        sizes,
+        labels,
+        variances,
+        leaves,
+        moves,
+        kept,
+        ends,
     ):
         """Make at most `number` sweeps, as many as `kept` has room for; how many, and the nodes written.
 
-        Of sweep i: the noise variance, the leaves of each tree, the moves proposed and accepted (2, 3), and the trees in
-        preorder, one after the other; `ends` (sweep, tree) is where each ends, counted from the sweep's first node. No trees
-        are written where `kept` is empty.
+        Of sweep i: the noise variance, the leaves of each tree, the moves proposed and accepted (2, 3), and the trees
+        in preorder, one after the other; `ends` (sweep, tree) is where each ends, counted from the sweep's first node.
+        No trees are written where `kept` is empty.
         """
         _ = source  # a part of the cache's key: a change in any file of the kernel compiles anew
         state, prior = state_[0], prior_[0]
         scratch = make_scratch()
         stack = np.zeros((2 * MAX_NODES, 2), np.int64)
         n_trees = trees.shape[0]
-        chunks, pads = residual.shape[0] // LANES, residual.shape[0] - rows
+        chunks = residual.shape[0] // LANES
         keeps = kept.shape[0] > 0
         written = 0
         for done in range(number):
@@ -48,20 +66,49 @@ def _make(weighted, source):
                 nodes = trees[t]
                 if weighted:
                     sizes[t] = update_weighted(
-                        state, prior, columns, active, cumulative, rows, codes, weights, residual, labels[before],
-                        leaves_before, nodes, sizes[t], labels[t], scratch,
+                        state,
+                        prior,
+                        columns,
+                        active,
+                        cumulative,
+                        rows,
+                        codes,
+                        weights,
+                        residual,
+                        labels[before],
+                        leaves_before,
+                        nodes,
+                        sizes[t],
+                        labels[t],
+                        scratch,
                     )
                 else:
                     sizes[t] = update(
-                        state, prior, columns, active, cumulative, rows, codes, weights, residual, labels[before],
-                        leaves_before, nodes, sizes[t], labels[t], scratch,
+                        state,
+                        prior,
+                        columns,
+                        active,
+                        cumulative,
+                        rows,
+                        codes,
+                        weights,
+                        residual,
+                        labels[before],
+                        leaves_before,
+                        nodes,
+                        sizes[t],
+                        labels[t],
+                        scratch,
                     )
                 before, leaves_before = t, (sizes[t] + 1) >> 1
             for label in range(0, leaves_before, GROUP):
                 for k in range(max(leaves_before, label), label + GROUP):
                     scratch.changes[k] = 0.0
                 change(
-                    chunks, residual.ctypes.data, labels[before].ctypes.data, np.uint8(label),
+                    chunks,
+                    residual.ctypes.data,
+                    labels[before].ctypes.data,
+                    np.uint8(label),
                     scratch.changes.ctypes.data + 4 * label,
                 )
             residual[rows:] = 0.0

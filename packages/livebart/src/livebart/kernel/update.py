@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from livebart.kernel.layout import LANES, MAX_LEAVES, MAX_NODES
+from livebart.kernel.layout import LANES, MAX_LEAVES
 from livebart.kernel.random import INLINE, below, normal, uniform
 from livebart.kernel.rules import draw_bounds, draw_column, splittable
 from livebart.kernel.trees import grow, join_rows, part_rows, prune
@@ -72,7 +72,7 @@ def _split_probability(nodes, node, prior, columns, active):
 
 @njit(**INLINE)
 def log_odds(prior, variance, weight, total, left_weight, left_total):
-    """Logarithm of the marginal likelihood of two leaves over that of one, and its factor (a square root's argument)."""
+    """The marginal likelihood of two leaves over that of one: e^(the first) times the root of the second."""
     tau = prior.leaf_variance
     right_weight, right_total = weight - left_weight, total - left_total
     both = variance + weight * tau
@@ -86,7 +86,9 @@ def _make(weighted, fused, tally):
     """The update for data with or without weights."""
 
     @njit(**SPLICED)
-    def data_pass(rows, residual, weights, before, size_before, labels, leaves, codes, leaf, sibling, low, high, parted, scratch):
+    def data_pass(
+        rows, residual, weights, before, size_before, labels, leaves, codes, leaf, sibling, low, high, parted, scratch
+    ):
         """Bring the residual up to date; the sums of the tree's leaves, and those of a split in `scratch.sums[:2]`."""
         chunks = residual.shape[0] // LANES
         pads = residual.shape[0] - rows
@@ -120,7 +122,23 @@ def _make(weighted, fused, tally):
             scratch.sums[2 + k] = scratch.sums[first + parted + k] if weighted else float(scratch.counts[k])
 
     @njit(**SPLICED)
-    def update(state, prior, columns, active, cumulative, rows, codes, weights, residual, before, leaves_before, nodes, size, labels, scratch):
+    def update(
+        state,
+        prior,
+        columns,
+        active,
+        cumulative,
+        rows,
+        codes,
+        weights,
+        residual,
+        before,
+        leaves_before,
+        nodes,
+        size,
+        labels,
+        scratch,
+    ):
         """Move one tree; its new number of nodes. `scratch.changes` is that of the tree before, then of this one."""
         random = state.random
         leaves = (size + 1) >> 1
@@ -142,7 +160,7 @@ def _make(weighted, fused, tally):
             node, move = scratch.parents[below(random, parents)], CHANGE
             state.proposed[CHANGE] += 1
         column, low, high = 0, 0, 0
-        if move == GROW or move == CHANGE:
+        if move != STAY and move != PRUNE:
             column = draw_column(random, nodes, node, columns, active, cumulative, prior.sparse != 0)
             low, high = draw_bounds(random, nodes, node, column, columns)
 
@@ -153,7 +171,22 @@ def _make(weighted, fused, tally):
             parted, a = 1, nodes[node].label
         elif move == CHANGE:
             parted, a, b = 2, nodes[left].label, nodes[left + 1].label
-        data_pass(rows, residual, weights, before, leaves_before, labels, leaves, codes[column], a, b, low, high, parted, scratch)
+        data_pass(
+            rows,
+            residual,
+            weights,
+            before,
+            leaves_before,
+            labels,
+            leaves,
+            codes[column],
+            a,
+            b,
+            low,
+            high,
+            parted,
+            scratch,
+        )
         for label in range(leaves):
             leaf = scratch.leaf_nodes[label]
             scratch.leaf_sums[label] += nodes[leaf].weight * nodes[leaf].value
@@ -169,10 +202,23 @@ def _make(weighted, fused, tally):
                 exponent, factor = log_odds(prior, variance, weight, total, weight - right_weight, total - right_total)
                 split = prior.split[nodes[node].depth]
                 parent = nodes[node].parent
-                was_parent = node != 0 and nodes[nodes[parent].left].left == 0 and nodes[nodes[parent].left + 1].left == 0
+                was_parent = (
+                    node != 0 and nodes[nodes[parent].left].left == 0 and nodes[nodes[parent].left + 1].left == 0
+                )
                 forward = (1.0 if leaves == 1 else prior.grow) / leaves
                 backward = prior.prune / (parents + 1 - was_parent)
-                grow(nodes, size, node, column, low, high, count - right_count, weight - right_weight, right_count, right_weight)
+                grow(
+                    nodes,
+                    size,
+                    node,
+                    column,
+                    low,
+                    high,
+                    count - right_count,
+                    weight - right_weight,
+                    right_count,
+                    right_weight,
+                )
                 first = _split_probability(nodes, size, prior, columns, active)
                 second = _split_probability(nodes, size + 1, prior, columns, active)
                 ratio = split / (1.0 - split) * (1.0 - first) * (1.0 - second) * backward / forward

@@ -5,8 +5,8 @@ machine. Within a block of `BLOCK` vectors sums are float32 lanes; across blocks
 
 `fused` is the one pass that a tree update makes over the data: it takes the change of the tree before from the
 residual, and sums the residual over the leaves of the next tree and over the rows that a proposed split sends right.
-Trees have few leaves, so a sum per leaf is a masked addition, and the table of changes is a chain of selections. There is a loop
-for each number of leaves in `SPECIAL`; larger trees go through `change` and `tally`, eight labels at a time.
+Trees have few leaves, so a sum per leaf is a masked addition, and the table of changes is a chain of selections. There
+is a loop for each number of leaves in `SPECIAL`; larger trees go through `change` and `tally`, eight labels at a time.
 """
 
 from llvmlite import ir
@@ -22,7 +22,6 @@ BLOCK = 128
 _BYTES = ir.VectorType(ir.IntType(8), LANES)
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
-_BITS = ir.VectorType(ir.IntType(1), LANES)
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _FLOAT, _DOUBLE = ir.FloatType(), ir.DoubleType()
 
@@ -106,9 +105,7 @@ class _Pass:
             self._write(counts_address, place, self.builder.load(count), _I64)
 
     def _write(self, address, place, value, kind):
-        pointer = self.builder.inttoptr(
-            self.builder.add(address, ir.Constant(_I64, 8 * place)), kind.as_pointer()
-        )
+        pointer = self.builder.inttoptr(self.builder.add(address, ir.Constant(_I64, 8 * place)), kind.as_pointer())
         self.builder.store(value, pointer)
 
 
@@ -180,23 +177,24 @@ def _emit_fused(builder, chunks, arguments, before, leaves, split_leaves, weight
     loop.finish(sums_address, counts_address)
 
 
-def _emit_change(builder, chunks, residual, labels_before, changes):
+def _emit_change(builder, chunks, residual, labels_before, first, changes):
     loop = _Pass(builder, chunks)
     table = []
     for label in range(GROUP):
         pointer = builder.inttoptr(builder.add(changes, ir.Constant(_I64, 4 * label)), _FLOAT.as_pointer())
         table.append(_splat(builder, builder.load(pointer), _FLOATS))
+    base = _splat(builder, first, _BYTES)
 
-    def body(chunk, first):
+    def body(chunk):
         value, place = loop.load(residual, chunk, _FLOATS, 4)
         old, _ = loop.load(labels_before, chunk, _BYTES, 1)
-        old = builder.sub(old, first)
+        old = builder.sub(old, base)
         change = ir.Constant(_FLOATS, None)
         for label in range(GROUP):
             change = builder.select(_labels_equal(builder, old, label), table[label], change)
         builder.store(builder.fsub(value, change), place, align=4)
 
-    return loop, body
+    loop.run(body)
 
 
 def _emit_tally(builder, chunks, arguments, split_leaves, weighted):
@@ -229,15 +227,29 @@ _NOTHING = types.int64
 
 def _make_fused(weighted):
     @intrinsic
-    def fused(context, kind, chunks, residual, weights, before, changes, labels, codes, leaf, sibling, low, width, sums, counts):
+    def fused(
+        context,
+        kind,
+        chunks,
+        residual,
+        weights,
+        before,
+        changes,
+        labels,
+        codes,
+        leaf,
+        sibling,
+        low,
+        width,
+        sums,
+        counts,
+    ):
         """One pass, `kind` = (place of the leaves before * 3 + place of the leaves) * 3 + leaves that a split parts.
 
-        Sums, float64: of all rows, of labels 1, 2, ..., then of the rows sent right from `leaf` and from `sibling`, then
-        their weights. Counts, int64: of the rows sent right.
+        Sums, float64: of all rows, of labels 1, 2, ..., then of the rows sent right from `leaf` and from `sibling`,
+        then their weights. Counts, int64: of the rows sent right.
         """
-        signature = _NOTHING(
-            _COUNT, _COUNT, *(_ADDRESS,) * 6, *(_BYTE,) * 4, _ADDRESS, _ADDRESS
-        )
+        signature = _NOTHING(_COUNT, _COUNT, *(_ADDRESS,) * 6, *(_BYTE,) * 4, _ADDRESS, _ADDRESS)
 
         def generate(context, builder, signature, arguments):
             kind, chunks, residual, weights, before, changes, labels, codes = arguments[:8]
@@ -263,11 +275,11 @@ def _make_fused(weighted):
 
 def _make_tally(weighted):
     @intrinsic
-    def tally(context, split_leaves, chunks, residual, weights, labels, first, codes, leaf, sibling, low, width, sums, counts):
+    def tally(
+        context, split_leaves, chunks, residual, weights, labels, first, codes, leaf, sibling, low, width, sums, counts
+    ):
         """Sums over `GROUP` labels from `first` on, then, if a split parts leaves, as `fused`."""
-        signature = _NOTHING(
-            _COUNT, _COUNT, *(_ADDRESS,) * 3, _BYTE, _ADDRESS, *(_BYTE,) * 4, _ADDRESS, _ADDRESS
-        )
+        signature = _NOTHING(_COUNT, _COUNT, *(_ADDRESS,) * 3, _BYTE, _ADDRESS, *(_BYTE,) * 4, _ADDRESS, _ADDRESS)
 
         def generate(context, builder, signature, arguments):
             kind, chunks, residual, weights, labels, first, codes = arguments[:7]
@@ -299,10 +311,7 @@ def change(context, chunks, residual, labels, first, changes):
     signature = _NOTHING(_COUNT, _ADDRESS, _ADDRESS, _BYTE, _ADDRESS)
 
     def generate(context, builder, signature, arguments):
-        chunks, residual, labels, first, changes = arguments
-        base = _splat(builder, first, _BYTES)
-        loop, body = _emit_change(builder, chunks, residual, labels, changes)
-        loop.run(lambda chunk: body(chunk, base))
+        _emit_change(builder, *arguments)
         return ir.Constant(_I64, 0)
 
     return signature, generate

@@ -147,15 +147,11 @@ def chosen_categories(table: Any, wanted: Any, n_columns: int) -> list[int]:
             return []
         return [j for j, name in enumerate(names) if _is_words(table, name)]
     if isinstance(wanted, str):
-        raise ValueError(
-            f"categorical_features must be 'from_dtype', None, or a list of columns, got {wanted!r}"
-        )
+        raise ValueError(f"categorical_features must be 'from_dtype', None, or a list of columns, got {wanted!r}")
     listed = list(wanted)
     if listed and all(isinstance(item, (bool, np.bool_)) for item in listed):
         if len(listed) != n_columns:
-            raise ValueError(
-                f"categorical_features: a mask needs one entry a column ({n_columns}), got {len(listed)}"
-            )
+            raise ValueError(f"categorical_features: a mask needs one entry a column ({n_columns}), got {len(listed)}")
         return [j for j, item in enumerate(listed) if item]
     places = []
     for item in listed:
@@ -170,7 +166,7 @@ def chosen_categories(table: Any, wanted: Any, n_columns: int) -> list[int]:
     return sorted(set(places))
 
 
-def sorted_categories(values: Sequence[Any], name: str) -> tuple[Any, ...]:
+def sorted_categories(values: Sequence[Any] | np.ndarray, name: str) -> tuple[Any, ...]:
     """The distinct values of a column that are not missing, in order."""
     distinct = {value for value in values if value is not None and value == value}
     if len(distinct) > MAX_CATEGORIES:
@@ -185,7 +181,7 @@ def sorted_categories(values: Sequence[Any], name: str) -> tuple[Any, ...]:
     return tuple(value.item() if isinstance(value, np.generic) else value for value in ordered)
 
 
-def number_categories(values: Sequence[Any], categories: tuple[Any, ...], name: str) -> np.ndarray:
+def number_categories(values: Sequence[Any] | np.ndarray, categories: tuple[Any, ...], name: str) -> np.ndarray:
     """The place of each value among its categories, NaN where it is missing."""
     places: dict[Any, float] = {category: float(place) for place, category in enumerate(categories)}
     numbers = np.empty(len(values))

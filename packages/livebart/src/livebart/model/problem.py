@@ -83,7 +83,9 @@ class Problem:
         for field in fields(self):
             value = getattr(self, field.name)
             told.update(f"{field.name}:".encode())
-            told.update(np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+            told.update(
+                np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+            )
         return told.hexdigest()
 
 
