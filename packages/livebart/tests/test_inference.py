@@ -123,6 +123,38 @@ def test_missing_values_are_a_direction() -> None:
     assert errors[1] < 1.5 * errors[0] + 0.05
 
 
+@pytest.mark.parametrize("kind", ["plain", "weights", "missing and categories", "probit"])
+def test_a_start_from_the_root_is_there_at_once(kind: str) -> None:
+    """After four sweeps the fit is about as good as after hundreds; the draws after it are as they should be."""
+    X, y, f = friedman1(500)
+    settings: dict = {"n_burnin": 4, "n_draws": 5, "n_chains": 2, "random_state": 0, "n_trees": 50}
+    if kind == "missing and categories":
+        X[::5, 6] = np.nan
+        X[:, 7] = np.floor(5 * X[:, 7])
+        settings["categorical_features"] = [7]
+    if kind == "probit":
+        slow, quick = (BARTClassifier(**settings, n_grow_from_root=k).fit(X, f > 14) for k in (0, 4))
+        errors = [np.mean((bart.predict_proba(X)[:, 1] - (f > 14)) ** 2) for bart in (slow, quick)]
+        assert errors[1] < 0.9 * errors[0]
+        return
+    weights = np.random.default_rng(0).uniform(0.5, 2, 500) if kind == "weights" else None
+    slow, quick = (BARTRegressor(**settings, n_grow_from_root=k).fit(X, y, weights) for k in (0, 4))
+    errors = [np.sqrt(np.mean((bart.predict(X) - f) ** 2)) for bart in (slow, quick)]
+    assert errors[1] < 0.75 * errors[0]
+    chain = quick._kept[0]
+    labels, residual = chain._label()[:, :500], y.astype(float) - quick._center
+    for t in range(50):
+        values = {
+            int(node["label"]): float(node["value"]) for node in chain.trees[t, : chain.sizes[t]] if not node["left"]
+        }
+        counts = {
+            int(node["label"]): int(node["count"]) for node in chain.trees[t, : chain.sizes[t]] if not node["left"]
+        }
+        assert {label: int((labels[t] == label).sum()) for label in counts} == counts
+        residual -= quick._scale * np.array([values[int(label)] for label in labels[t]])
+    np.testing.assert_allclose(quick._scale * chain.residual[:500], residual, atol=1e-3)
+
+
 def test_summary_warns_and_advises() -> None:
     X, y, _ = friedman1(200)
     bart = BARTRegressor(n_burnin=0, n_draws=20, n_chains=2, random_state=0).fit(X, y)

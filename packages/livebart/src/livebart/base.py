@@ -49,6 +49,7 @@ class BART(BaseEstimator):  # type: ignore[misc]
         "sparse_theta": [Interval(Real, 0, None, closed="neither"), None],
         "categorical_features": ["array-like", str, None],
         "move_probabilities": ["array-like"],
+        "n_grow_from_root": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
@@ -78,6 +79,11 @@ class BART(BaseEstimator):  # type: ignore[misc]
         self._validate_params()
         prior = self._prior()
         table, response, weights = self._learn(X, y, sample_weight)
+        if self.n_grow_from_root > self.n_burnin:
+            raise ValueError(
+                f"n_grow_from_root are the first of the n_burnin sweeps, at most {self.n_burnin}, "
+                f"got {self.n_grow_from_root}"
+            )
         codes = tables.encode(self.columns_, table)
         described = tables.describe(self.columns_)
         active = tables.active_columns(described, codes, len(table))
@@ -91,6 +97,7 @@ class BART(BaseEstimator):  # type: ignore[misc]
             weights,
             probit=self._probit,
             n_burnin=self.n_burnin,
+            from_root=self.n_grow_from_root,
         )
         chains, plan = self._chains(problem)
         self.n_iter_ = self.n_burnin + self.n_draws

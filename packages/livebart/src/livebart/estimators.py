@@ -38,6 +38,7 @@ class BARTRegressor(RegressorMixin, BART):  # type: ignore[misc]
     categorical_features : "from_dtype" (text and categories of data frames), None, or a list of columns. A split parts
         one category from the others.
     move_probabilities : of grow, prune and change, in a tree with a split.
+    n_grow_from_root : the first sweeps of burn-in, in which every tree is drawn from its root (XBART).
     warm_start : `fit` goes on to `n_draws` from where the last fit ended, to the bits of one longer run.
     n_jobs : threads, at most one a chain; None is all cores.
     progress : show a line with sigma and the time to go, on a terminal.
@@ -81,6 +82,7 @@ class BARTRegressor(RegressorMixin, BART):  # type: ignore[misc]
         sparse_theta: float | None = None,
         categorical_features: Any = "from_dtype",
         move_probabilities: Sequence[float] = (0.35, 0.35, 0.3),
+        n_grow_from_root: int = 0,
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -105,6 +107,7 @@ class BARTRegressor(RegressorMixin, BART):  # type: ignore[misc]
         self.sparse_theta = sparse_theta
         self.categorical_features = categorical_features
         self.move_probabilities = move_probabilities
+        self.n_grow_from_root = n_grow_from_root
         self.warm_start = warm_start
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -197,6 +200,7 @@ class BARTClassifier(ClassifierMixin, BART):  # type: ignore[misc]
         sparse_theta: float | None = None,
         categorical_features: Any = "from_dtype",
         move_probabilities: Sequence[float] = (0.35, 0.35, 0.3),
+        n_grow_from_root: int = 0,
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -218,6 +222,7 @@ class BARTClassifier(ClassifierMixin, BART):  # type: ignore[misc]
         self.sparse_theta = sparse_theta
         self.categorical_features = categorical_features
         self.move_probabilities = move_probabilities
+        self.n_grow_from_root = n_grow_from_root
         self.warm_start = warm_start
         self.random_state = random_state
         self.n_jobs = n_jobs

@@ -60,6 +60,8 @@ class Problem:
     center: float
     scale: float
     """The response in its own units is `center + scale * response`."""
+    from_root: int = 0
+    """The first sweeps, in which trees are drawn from their roots."""
 
     @property
     def probit(self) -> bool:
@@ -104,6 +106,7 @@ def make_problem(
     *,
     probit: bool,
     n_burnin: int = 0,
+    from_root: int = 0,
 ) -> Problem:
     """The problem of a response in its own units (regression) or of booleans (probit)."""
     rows = len(response)
@@ -157,6 +160,7 @@ def make_problem(
         weights=padded_weights,
         center=center,
         scale=scale,
+        from_root=from_root,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from livebart.kernel import random
+from livebart.kernel.grow_from_root import grow_from_root
 from livebart.kernel.layout import KEPT, MAX_NODES, NODE, NOWHERE, STATE
 from livebart.kernel.predict import label_all
 from livebart.kernel.sweep import sweeps, sweeps_weighted
@@ -104,7 +105,9 @@ class Chain:
         room = np.zeros(self.n_trees * (MAX_NODES + 12 * at_once), KEPT)
         while not self.done and not stop():
             blocks = []
-            if self.made < self.n_burnin:
+            if self.made < self.problem.from_root:
+                self._grow_from_root()
+            elif self.made < self.n_burnin:
                 self.call(min(at_once, self.n_burnin - self.made), room[:0])
             else:
                 blocks.append(self.call(min(at_once, self.sweeps - self.made), room))
@@ -112,6 +115,27 @@ class Chain:
                 self.blocks += blocks
             if tell is not None:
                 tell(blocks)
+
+    def _grow_from_root(self) -> None:
+        problem = self.problem
+        grow_from_root(
+            self.state,
+            problem.prior,
+            problem.columns,
+            problem.active,
+            problem.place_of,
+            self.cumulative,
+            problem.grid,
+            problem.rows,
+            problem.codes,
+            self.response,
+            problem.positive,
+            problem.weights,
+            self.residual,
+            self.trees,
+            self.sizes,
+            self._label(),
+        )
 
     def call(self, number: int, room: np.ndarray) -> Block:
         """Make at most `number` sweeps; what they drew, its trees where `room` has length."""
