@@ -1,9 +1,9 @@
 """livebart beside bartz and stochtree: the cost of one more sweep, accuracy, coverage, effective draws a second.
 
-    python benchmarks/bart.py --python bartz=PATH --python stochtree=PATH [--n 500 2000] [--p 10] [--quality] [--write]
+    python benchmarks/bart.py --python bartz=PATH --python stochtree=PATH [--n 500 2000] [--p 10] [--quality]
+        [--seven all] [--write [NAME]]
 
-Each engine runs in a process of its own, on the same data (Friedman 1), with the same trees, sweeps and priors, pinned
-to one core. The cost of a sweep is CPU time of k + 200 sweeps less that of k, so compilation and set-up drop out;
+Each engine runs in a process of its own, on the same data, with the same trees, sweeps and priors, pinned to one core. The cost of a sweep is CPU time of k + 200 sweeps less that of k, so compilation and set-up drop out;
 engines take turns, and the least of the repeats counts. With --quality each engine also draws once, and what it drew
 is held against the true f at new points.
 """
@@ -126,26 +126,51 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
 # -- at home -----------------------------------------------------------------------------------------------------------
 
 
-def friedman1(n: int, p: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    X = rng.uniform(size=(n, p))
-    f = 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 20 * (X[:, 2] - 0.5) ** 2 + 10 * X[:, 3] + 5 * X[:, 4]
-    return X, f + rng.normal(size=n), f
+def friedman1(X: np.ndarray) -> np.ndarray:
+    return np.asarray(10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 20 * (X[:, 2] - 0.5) ** 2 + 10 * X[:, 3] + 5 * X[:, 4])
 
 
-def write_data(folder: Path, n: int, p: int) -> str:
+def sparse_linear(X: np.ndarray) -> np.ndarray:
+    return np.asarray(10 * X[:, :5] @ [3, 2, -1.5, 0.8, 0.3])
+
+
+def smooth_sin(X: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sin(2 * np.pi * X[:, 0]) + np.cos(2 * np.pi * X[:, 1]) + 2 * X[:, 2] ** 2 + X[:, 3])
+
+
+def housing(X: np.ndarray) -> np.ndarray:
+    """A synthetic price, log-normal about income, population, rooms, place, age and occupancy."""
+    income, population, rooms = 0.5 + 14 * X[:, 0], 3 + 3500 * X[:, 1], 1 + 9 * X[:, 2]
+    latitude, longitude, age, occupancy = 32 + 10 * X[:, 3], -124 + 10 * X[:, 4], 1 + 51 * X[:, 5], 1 + 5 * X[:, 6]
+    log = 0.4 * np.log1p(income) - 0.1 * np.log1p(population) + 0.2 * np.log1p(rooms) - 0.05 * np.abs(latitude - 37)
+    return np.asarray(log - 0.03 * np.abs(longitude + 120) + 0.01 * age - 0.1 * occupancy)
+
+
+SEVEN = {
+    "smoke": (friedman1, 1_000, 10, 1.0),
+    "medium-n": (friedman1, 10_000, 10, 1.0),
+    "large-n": (friedman1, 50_000, 10, 1.0),
+    "high-p": (sparse_linear, 1_000, 100, 0.5),
+    "extreme-p": (sparse_linear, 5_000, 500, 0.5),
+    "smooth-sin": (smooth_sin, 5_000, 5, 0.2),
+    "housing": (housing, 20_000, 8, 0.3),
+}
+"""The seven tests of this engine's predecessor: function of uniform columns, n, p, sd of the noise."""
+
+
+def write_data(folder: Path, name: str, f: Any, n: int, p: int, noise: float) -> str:
     """The data of all engines, and the noise prior of all: lambda of CGM's calibration by least squares."""
     from scipy.stats import chi2
 
-    X, y, _ = friedman1(n, p, seed=n + p)
-    new, _, f_new = friedman1(1000, p, seed=n + p + 1)
+    rng = np.random.default_rng(n + p)
+    X, new = rng.uniform(size=(n, p)), rng.uniform(size=(1000, p))
+    y = f(X) + noise * rng.normal(size=n)
     design = np.column_stack([np.ones(n), X])
     residual = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
     sigma_hat = float(np.sqrt(residual @ residual / (n - p - 1)))
-    path = folder / f"data-{n}-{p}.npz"
-    np.savez(
-        path, X=X, y=y, new=new, f_new=f_new, sigma_hat=sigma_hat, **{"lambda": sigma_hat**2 * chi2.ppf(0.1, 3) / 3}
-    )
+    prior = {"sigma_hat": sigma_hat, "lambda": sigma_hat**2 * chi2.ppf(0.1, 3) / 3}
+    path = folder / f"{name}.npz"
+    np.savez(path, X=X, y=y, new=new, f_new=f(new), **prior)
     return str(path)
 
 
@@ -168,11 +193,11 @@ def version_of(python: str, engine: str) -> str:
     return told or "of this clone"
 
 
-def cost_table(pythons: dict[str, str], data: dict[tuple[int, int], str], repeats: int) -> list[str]:
+def cost_table(pythons: dict[str, str], data: dict[str, tuple[int, int, str]], repeats: int) -> list[str]:
     from report import table
 
     rows = []
-    for (n, p), path in data.items():
+    for n, p, path in data.values():
         costs = {
             engine: ask(python, {"task": "cost", "engine": engine, "data": path, "repeats": repeats, "cores": [0]})[
                 "seconds"
@@ -185,12 +210,12 @@ def cost_table(pythons: dict[str, str], data: dict[tuple[int, int], str], repeat
     return table(heads + [f"{peer} / livebart" for peer in PEERS if peer in pythons], rows)
 
 
-def quality_table(pythons: dict[str, str], data: dict[tuple[int, int], str], burn: int, draws: int) -> list[str]:
+def quality_table(pythons: dict[str, str], data: dict[str, tuple[int, int, str]], burn: int, draws: int) -> list[str]:
     from livebart.diagnostics import effective_sample_size
     from report import table
 
     rows = []
-    for (n, p), path in data.items():
+    for name, (n, p, path) in data.items():
         for engine, python in pythons.items():
             job = {"task": "quality", "engine": engine, "data": path, "burn": burn, "draws": draws, "seed": 1}
             found = ask(python, job | {"cores": [0]})
@@ -198,8 +223,8 @@ def quality_table(pythons: dict[str, str], data: dict[tuple[int, int], str], bur
             ess_f = np.median([effective_sample_size(f[None, :, j]) for j in range(f.shape[1])])
             rows.append(
                 [
-                    str(n),
-                    str(p),
+                    name,
+                    f"{n} x {p}",
                     engine,
                     f"{found['rmse']:.3f}",
                     f"{found['coverage']:.3f}",
@@ -211,8 +236,8 @@ def quality_table(pythons: dict[str, str], data: dict[tuple[int, int], str], bur
                 ]
             )
     heads = [
-        "n",
-        "p",
+        "data",
+        "n x p",
         "engine",
         "RMSE of f",
         "90 % coverage",
@@ -230,6 +255,7 @@ def main() -> None:
     parser.add_argument("--python", action="append", default=[], metavar="ENGINE=PATH")
     parser.add_argument("--n", type=int, nargs="+", default=[500, 2000, 10_000, 50_000])
     parser.add_argument("--p", type=int, nargs="+", default=[10, 100])
+    parser.add_argument("--seven", nargs="+", choices=["all", *SEVEN], help="these data sets instead")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--quality", action="store_true")
     parser.add_argument("--no-cost", action="store_true")
@@ -250,11 +276,14 @@ def main() -> None:
         "# BART: one more sweep, and what it is worth",
         "",
         f"`{command()}` on {machine()}; load before: {os.getloadavg()[0]:.1f}.",
-        f"{told}; Friedman 1, {TREES} trees, one thread, CPU time.",
+        f"{told}; {TREES} trees, one thread, CPU time.",
         "",
     ]
     with tempfile.TemporaryDirectory() as folder:
-        data = {(n, p): write_data(Path(folder), n, p) for p in options.p for n in options.n}
+        wanted = {f"friedman-{n}-{p}": (friedman1, n, p, 1.0) for p in options.p for n in options.n}
+        if options.seven:
+            wanted = {name: told for name, told in SEVEN.items() if name in options.seven or "all" in options.seven}
+        data = {name: (told[1], told[2], write_data(Path(folder), name, *told)) for name, told in wanted.items()}
         if not options.no_cost:
             lines += cost_table(pythons, data, options.repeats)
         if options.quality:
