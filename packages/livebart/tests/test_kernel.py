@@ -82,3 +82,12 @@ def test_the_residual_is_that_of_the_trees() -> None:
     assert (labels == chain._label()).all()
     leaves = chain.trees["left"][:, 0] == 0
     assert (chain.trees["count"][leaves, 0] == 1001).all()
+
+
+def test_memory_is_a_byte_a_row_a_tree() -> None:
+    """Beside the data: at n = 10,000 and 200 trees at most 1.5 bytes."""
+    problem = problem_of(np.zeros((1, 10_000), int), np.arange(10_000.0), [(256, True, False)], n_trees=200)
+    chain = Chain(0, problem, 200, 0, 0, seed=0)
+    chain._label()
+    held = sum(value.nbytes for value in vars(chain).values() if isinstance(value, np.ndarray))
+    assert held < 1.5 * 10_000 * 200

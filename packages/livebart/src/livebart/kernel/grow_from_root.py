@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-from livebart.kernel.layout import MAX_LEAVES, MAX_NODES, MISSING, NOWHERE
+from livebart.kernel.layout import MAX_NODES, MISSING, NOWHERE
 from livebart.kernel.noise import draw_latent, draw_split_probabilities, draw_variance
 from livebart.kernel.random import CALLED, normal, uniform
 from livebart.kernel.rules import reach
@@ -91,7 +91,7 @@ def _draw_tree(state, prior, columns, active, cumulative, rows, codes, weights, 
     nodes[0].weight = weights[:rows].sum() if weighted else float(rows)
     stops[0] = rows
     size, k = 1, 0
-    while k < size and (size + 1) >> 1 < MAX_LEAVES:  # children come after their parents: every node is met once
+    while k < size < nodes.shape[0]:  # children come after their parents: every node is met once
         start, stop = starts[k], stops[k]
         count, weight, total = nodes[k].count, nodes[k].weight, 0.0
         for at in range(start, stop):

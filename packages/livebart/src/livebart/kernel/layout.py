@@ -19,8 +19,10 @@ import numpy as np
 LANES = 16
 """Rows in one vector; sums run in this many lanes on every machine, whatever its vectors' width."""
 MAX_LEAVES = 128
-"""A tree does not grow beyond: with the usual prior the probability of it is below 1e-100."""
+"""A tree does not grow beyond."""
 MAX_NODES = 2 * MAX_LEAVES - 1
+MANY_TREES, NODES_OF_MANY = 50, 127
+"""From so many trees on they have room for 64 leaves: of many trees none is large, and room is memory."""
 MISSING = 255
 """The code of a missing value in an ordered column."""
 NOWHERE = 255

@@ -10,7 +10,7 @@ import numpy as np
 
 from livebart.kernel import random
 from livebart.kernel.grow_from_root import grow_from_root
-from livebart.kernel.layout import KEPT, MAX_NODES, NODE, NOWHERE, STATE
+from livebart.kernel.layout import KEPT, MANY_TREES, MAX_NODES, NODE, NODES_OF_MANY, NOWHERE, STATE
 from livebart.kernel.predict import label_all
 from livebart.kernel.sweep import sweeps, sweeps_weighted
 from livebart.model.problem import Problem
@@ -67,7 +67,8 @@ class Chain:
         noise_scale, noise_shape = problem.prior["noise_scale"][0], problem.prior["noise_shape"][0]
         self.state["variance"] = 1.0 if problem.probit else noise_scale / noise_shape
         self.state["concentration"] = problem.grid[len(problem.grid) // 2, 0]
-        self.trees = np.zeros((self.n_trees, MAX_NODES), NODE)
+        room = MAX_NODES if self.n_trees < MANY_TREES else NODES_OF_MANY
+        self.trees = np.zeros((self.n_trees, room), NODE)
         self.trees["column"] = -1
         self.trees["count"][:, 0] = problem.rows
         self.trees["weight"][:, 0] = problem.weights.sum(dtype=np.float64) if len(problem.weights) else problem.rows
