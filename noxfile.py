@@ -211,13 +211,14 @@ def bart(session: nox.Session) -> None:
     run_tests(session, "livebart", env={"LIVE_LONG": "1"})
 
 
-BENCHMARKS = ["nuts", "messages", "warm_start", "streaming", "memory", "page", "sim"]
+BENCHMARKS = ["nuts", "bart", "messages", "warm_start", "streaming", "memory", "page", "sim"]
 PEERS = {
     "nutpie": ["nutpie", "pymc", "numba"],
     "numpyro": ["numpyro"],
     "blackjax": ["blackjax", "numpyro"],
     "pymc": ["pymc", "numba"],
 }
+BART_PEERS = {"bartz": ["bartz==0.13.0", "jax==0.10.2"], "stochtree": ["stochtree==0.4.5"]}
 SIM_PEERS = {"peers": ["simpy", "ciw", "salabim"]}
 
 
@@ -237,18 +238,21 @@ def environments(session: nox.Session, peers: dict[str, list[str]]) -> list[str]
 def bench(session: nox.Session) -> None:
     """Benchmarks against the peers, each in an environment of its own: `nox -s bench -- [NAME] [options]`.
 
-    NAME is nuts (the default), messages, warm_start, streaming, memory, page or sim; its option `-h` lists the others.
+    NAME is nuts (the default), bart, messages, warm_start, streaming, memory, page or sim; its option `-h` lists the
+    others.
     """
     session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does it: imports are timed too
     name, *options = session.posargs or ["nuts"]
     if name not in BENCHMARKS:
         session.error(f"no benchmark {name!r}; benchmarks are {', '.join(BENCHMARKS)}")
     recipes = ("liverecipes",) if name == "page" else ()
-    engines = ("livesim",) if name == "sim" else ("livenuts", "livequeue")
-    install(session, *engines, *recipes, groups=False, extra=() if name == "sim" else ("fakeredis",))
+    engines = {"sim": ("livesim",), "bart": ("livebart",)}.get(name, ("livenuts", "livequeue"))
+    install(session, *engines, *recipes, groups=False, extra=("fakeredis",) if "livequeue" in engines else ())
     if name == "nuts":
         ours = ["--python", f"livenuts={Path(session.bin) / 'python'}"]
         options = ours + environments(session, PEERS) + options
+    if name == "bart":
+        options = environments(session, BART_PEERS) + options
     if name == "sim":
         options = environments(session, SIM_PEERS) + options
     session.run("python", f"benchmarks/{name}.py", *options, env=THREADS)

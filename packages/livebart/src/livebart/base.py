@@ -21,7 +21,7 @@ from livebart.model import columns as tables
 from livebart.model.columns import MAX_CUTS
 from livebart.model.forest import Forest, tree_as_data
 from livebart.model.problem import Prior, Problem, make_problem
-from livebart.runtime.chain import Chain
+from livebart.runtime.chain import Block, Chain
 from livebart.runtime.checkpoint import Store
 from livebart.runtime.run import Plan, new_chains, run
 from livebart.summary import Summary, summarize
@@ -234,7 +234,15 @@ class BART(BaseEstimator):  # type: ignore[misc]
         self._offset = float(problem.prior["offset"][0])
         self.n_chains_, self.n_draws_ = len(used), shortest
         self._moves, self._leaves = np.concatenate(moves), np.concatenate(leaves)
-        self._count(np.sqrt(np.concatenate(variances)) * problem.scale)
+        all_variances = np.concatenate(variances)
+        bounds = np.append(self._forest.starts, len(self._forest.nodes))
+        for place, chain in enumerate(used):  # a chain's draws are held once, in the forest
+            if chain.drawn == shortest:
+                draws = slice(place * shortest, (place + 1) * shortest)
+                nodes = self._forest.nodes[bounds[draws.start] : bounds[draws.stop]]
+                arrays = (self._forest.ends, all_variances, self._moves, self._leaves)
+                chain.blocks = [Block(nodes, *(array[draws] for array in arrays))]
+        self._count(np.sqrt(all_variances) * problem.scale)
 
     def _count(self, sigma: np.ndarray) -> None:
         """Set the attributes that follow from the forest."""
