@@ -3,15 +3,13 @@
 Chipman, George and McCulloch (1998): a node of depth d is split with probability alpha (1 + d)^-beta.
 """
 
-import os
-
 import numpy as np
 import pytest
 from bart_data import problem_of
+from livebart.kernel.layout import KEPT
 from livebart.model.forest import Forest
 from livebart.runtime.chain import Chain
 
-LONG = "LIVE_LONG" in os.environ
 LEAVES = [0.05, 0.55234, 0.27527, 0.09178, 0.03061]  # 1, 2, 3, 4, more
 DEPTHS = [0.05, 0.552336, 0.309571, 0.077215, 0.010038, 0.000796]  # 0, ..., 5
 
@@ -46,14 +44,14 @@ def standard_error(hits: np.ndarray) -> float:
 
 
 def test_tree_sizes_follow_the_prior() -> None:
-    """At 2 10^4 draws of 20 trees (10^5 with LIVE_LONG); z beyond 3.9 in one of five has probability 5e-4."""
-    chain, _ = draws_without_data(p=5, codes=256, n_draws=100_000 if LONG else 20_000)
+    """At 10^5 draws of 20 trees; z beyond 3.9 in one of five has probability 5e-4."""
+    chain, _ = draws_without_data(p=5, codes=256, n_draws=100_000)
     leaves = np.concatenate([block.leaves for block in chain.blocks])
     for number, expected in enumerate(LEAVES, 1):
         hits = leaves >= 5 if number == 5 else leaves == number
         error = max(standard_error(hits), np.sqrt(expected * (1 - expected) / hits.size))
         assert abs(hits.mean() - expected) < 3.9 * error, number
-        assert error < 0.006
+        assert error < 0.003
     # The poison: the law of an engine whose reverse move miscounts, of which the reference tells, .7247 at two leaves.
     assert abs((leaves == 2).mean() - 0.7247) > 30 * standard_error(leaves == 2)
 
@@ -79,3 +77,27 @@ def test_exhausted_columns_stop_a_tree(p: int, codes: int) -> None:
         for number, expected in ((2, 0.95 * (1 - 0.2375) ** 2), (4, 0.95 * 0.2375**2)):
             hits = leaves == number
             assert abs(hits.mean() - expected) < 3.9 * max(standard_error(hits), 1e-3), number
+
+
+def test_split_probabilities_follow_their_prior() -> None:
+    """Two columns, one of which is exhausted by one split: a Dirichlet(1, 1), so each probability is uniform.
+
+    |z| < 4 for mean and variance: a false alarm has probability 1.3e-4.
+    """
+    problem = problem_of(
+        np.zeros((2, 0), np.uint8), np.zeros(0), [(2, True, False), (256, True, False)], n_trees=5,
+        min_samples_leaf=0, sparse=True, sparse_theta=2.0,
+    )  # fmt: skip
+    chain, room = Chain(0, problem, 5, 0, 0, seed=3), np.zeros(0, KEPT)
+    shares = np.empty(40_000)
+    for k in range(len(shares)):
+        chain.call(2, room)
+        shares[k] = chain.cumulative[0] / chain.cumulative[1]
+
+    def z(values: np.ndarray, expected: float) -> float:
+        batches = values.reshape(100, -1).mean(axis=1)
+        return float((batches.mean() - expected) / (batches.std(ddof=1) / 10))
+
+    assert abs(z(shares, 0.5)) < 4
+    assert abs(z((shares - 0.5) ** 2, 1 / 12)) < 4
+    assert abs(z((shares - 0.5) ** 2, 1 / 20)) > 4  # the poison: a Dirichlet(2, 2)

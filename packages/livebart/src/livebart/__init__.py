@@ -16,3 +16,4 @@ from livebart.estimators import BARTClassifier, BARTRegressor
 from livebart.saving import load
 
 __all__ = ["BARTClassifier", "BARTRegressor", "NotConverged", "inspection", "load"]
+__version__ = "0.1.0"
