@@ -22,10 +22,11 @@ FOLDERS = {
     "livenuts": ROOT / "packages" / "livenuts",
     "livesim": ROOT / "packages" / "livesim",
     "livesmc2": ROOT / "packages" / "livesmc2",
+    "livebart": ROOT / "packages" / "livebart",
     "liverecipes": ROOT / "integrations",
 }
-SIBLINGS = {"livequeue": [], "livenuts": [], "livesim": [], "livesmc2": [], "liverecipes": ["livequeue", "livenuts"]}
-ALL = ["liverecipes", "livequeue", "livenuts", "livesim", "livesmc2"]
+SIBLINGS: dict[str, list[str]] = {name: [] for name in FOLDERS} | {"liverecipes": ["livequeue", "livenuts"]}
+ALL = ["liverecipes", "livequeue", "livenuts", "livesim", "livesmc2", "livebart"]
 SOURCES = ["noxfile.py", "packages", "integrations", "property_tests", "benchmarks", "docs"]
 
 # Test files beside each other, on up to four cores; `-- -n 0` is one after the other.
@@ -101,7 +102,7 @@ def run_tests(
 ) -> None:
     """A distribution's wheel, its test group and what it depends on in a clean environment; its tests."""
     install(session, name, *SIBLINGS[name])
-    strangers = {*FOLDERS, "livesmc2", "livebart"} - {name, *SIBLINGS[name]}
+    strangers = {*FOLDERS} - {name, *SIBLINGS[name]}
     session.run("python", "-c", ALONE, name, *sorted(strangers))
     session.run("pytest", str(FOLDERS[name] / "tests"), *SPREAD, *select, *session.posargs, env=THREADS | (env or {}))
 
@@ -218,14 +219,24 @@ def parity(session: nox.Session) -> None:
     session.run("pytest", "property_tests/pymc", "-W", "default", *session.posargs)
 
 
-BENCHMARKS = ["nuts", "messages", "warm_start", "streaming", "memory", "page", "sim", "smc2"]
+@nox.session(default=False, requires=["wheels"])
+def bart(session: nox.Session) -> None:
+    """The long versions of livebart's statistical tests: Geweke's with its poisons, calibration, coverage."""
+    run_tests(session, "livebart", env={"LIVE_LONG": "1"})
+
+
+BENCHMARKS = ["nuts", "smc2", "bart", "sim", "messages", "warm_start", "streaming", "memory", "page"]
 PEERS = {
-    "nutpie": ["nutpie", "pymc", "numba"],
-    "numpyro": ["numpyro"],
-    "blackjax": ["blackjax", "numpyro"],
-    "pymc": ["pymc", "numba"],
+    "nuts": {
+        "nutpie": ["nutpie", "pymc", "numba"],
+        "numpyro": ["numpyro"],
+        "blackjax": ["blackjax", "numpyro"],
+        "pymc": ["pymc", "numba"],
+    },
+    "smc2": {"particles": ["particles==0.4", "numpy<2"]},
+    "bart": {"bartz": ["bartz==0.13.0", "jax==0.10.2"], "stochtree": ["stochtree==0.4.5"]},
+    "sim": {"peers": ["simpy", "ciw", "salabim"]},
 }
-SIM_PEERS = {"peers": ["simpy", "ciw", "salabim"]}
 
 
 def environments(session: nox.Session, peers: dict[str, list[str]]) -> list[str]:
@@ -244,20 +255,17 @@ def environments(session: nox.Session, peers: dict[str, list[str]]) -> list[str]
 def bench(session: nox.Session) -> None:
     """Benchmarks against the peers, each in an environment of its own: `nox -s bench -- [NAME] [options]`.
 
-    NAME is nuts (the default), messages, warm_start, streaming, memory, page, sim or smc2; its `-h` lists others.
+    NAME is nuts (the default), smc2, bart, sim, messages, warm_start, streaming, memory or page; its option `-h` lists
+    the others.
     """
     session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does it: imports are timed too
     name, *options = session.posargs or ["nuts"]
     if name not in BENCHMARKS:
         session.error(f"no benchmark {name!r}; benchmarks are {', '.join(BENCHMARKS)}")
     recipes = ("liverecipes",) if name == "page" else ()
-    engines = {"sim": ("livesim",), "smc2": ("livesmc2",)}.get(name, ("livenuts", "livequeue"))
+    engines = {"sim": ("livesim",), "smc2": ("livesmc2",), "bart": ("livebart",)}.get(name, ("livenuts", "livequeue"))
     install(session, *engines, *recipes, groups=False, extra=() if len(engines) == 1 else ("fakeredis",))
-    if name == "smc2":
-        options = environments(session, {"particles": ["particles==0.4", "numpy<2"]}) + options
-    if name == "nuts":
-        ours = ["--python", f"livenuts={Path(session.bin) / 'python'}"]
-        options = ours + environments(session, PEERS) + options
-    if name == "sim":
-        options = environments(session, SIM_PEERS) + options
+    if name == "nuts":  # a column like the others
+        options = ["--python", f"livenuts={Path(session.bin) / 'python'}", *options]
+    options = environments(session, PEERS.get(name, {})) + options
     session.run("python", f"benchmarks/{name}.py", *options, env=THREADS)

@@ -10,7 +10,13 @@ import msgspec
 import numpy as np
 
 FOLDER = Path(__file__).parent / "schema"
-MODULES = ("livenuts.messages", "livesim.messages", "livesmc2.messages", "liverecipes.messages")
+MODULES = (
+    "livenuts.messages",
+    "livesim.messages",
+    "livesmc2.messages",
+    "livebart.messages",
+    "liverecipes.messages",
+)
 
 
 def schemas() -> dict[str, str]:

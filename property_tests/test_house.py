@@ -39,6 +39,17 @@ BEFORE = {
         "analysis": set(),
         "runtime": {"random", "distributions", "model", "compiler", "engine", "analysis"},
     },
+    "livesmc2": {
+        "model": set(),
+        "kernel": set(),
+        "compiler": {"model", "kernel"},
+        "runtime": {"model", "kernel", "compiler"},
+    },
+    "livebart": {
+        "kernel": set(),
+        "model": {"kernel"},
+        "runtime": {"kernel", "model"},
+    },
 }
 
 

@@ -4,15 +4,18 @@ An engine joins by one line in ENGINES: a function that runs it with a sink and 
 """
 
 import importlib
+import math
 import threading
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+import livebart
 import livenuts as ln
 import livequeue
 import livesim as ls
+import livesmc2
 import msgspec
 import numpy as np
 import pytest
@@ -41,7 +44,19 @@ def sim(sink: Callable[[Message], Any], seed: int) -> Any:
         return ls.replicate(shop, 12, until=100.0, seed=seed, params=services, events=True, sink=sink, progress=False)
 
 
-ENGINES: dict[str, Run] = {"livenuts": nuts, "livesim": sim}
+def smc2(sink: Callable[[Message], Any], seed: int) -> Any:
+    """With a missing observation."""
+    model, prior = livesmc2.models.local_level()
+    return livesmc2.run(model, prior, [0.1, math.nan, 0.7, 1.5, 0.9], 30, 20, seed=seed, sink=sink, progress=False)
+
+
+def bart(sink: Callable[[Message], Any], seed: int) -> Any:
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    trees = livebart.BARTRegressor(10, n_burnin=20, n_draws=15, n_chains=2, random_state=seed)
+    return trees.fit(x, x[:, 0], sink=sink)
+
+
+ENGINES: dict[str, Run] = {"livenuts": nuts, "livesim": sim, "livesmc2": smc2, "livebart": bart}
 
 
 def is_telemetry(part: str) -> bool:

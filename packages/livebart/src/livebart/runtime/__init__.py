@@ -1,0 +1,1 @@
+"""Running chains: threads or an executor, messages, checkpoints, progress."""
