@@ -34,9 +34,7 @@ def by_nuts(cases: list[int]) -> dict[str, np.ndarray]:
             k2 = slope(x[0] + h / 2 * k1[0], x[1] + h / 2 * k1[1], beta, gamma)
             k3 = slope(x[0] + h / 2 * k2[0], x[1] + h / 2 * k2[1], beta, gamma)
             k4 = slope(x[0] + h * k3[0], x[1] + h * k3[1], beta, gamma)
-            new = tuple(
-                at + h / 6 * (a + 2 * b + 2 * c + d) for at, a, b, c, d in zip(x, k1, k2, k3, k4, strict=True)
-            )
+            new = tuple(at + h / 6 * (a + 2 * b + 2 * c + d) for at, a, b, c, d in zip(x, k1, k2, k3, k4, strict=True))
             return new, new[1]
 
         _, infected = jax.lax.scan(step, (BOYS - 1.0, 1.0), length=STEPS * len(cases))
