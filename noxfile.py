@@ -154,7 +154,7 @@ def typing(session: nox.Session) -> None:
 @nox.session(requires=["wheels"])
 def docs(session: nox.Session) -> None:
     """Every example of the documentation runs, every link leads somewhere, the schemas are the messages'."""
-    install(session, *ALL, extra=("simpy",))
+    install(session, *ALL, extra=("simpy", "pandas"))
     pages = ["README.md", "docs", *(str(folder / "README.md") for folder in FOLDERS.values())]
     session.run("pytest", "--doctest-glob=*.md", *pages, "property_tests/test_docs.py", env=THREADS)
     session.run("pytest", "--doctest-modules", "--pyargs", *FOLDERS, env=THREADS)
