@@ -47,12 +47,11 @@ class Measures:
         levels, tallies = outcome.levels, outcome.tallies
         areas = levels[:, 2] + levels[:, 0] * (outcome.clock - levels[:, 1])
         counts = (outcome.counts - before).ravel()
+        tallied = tallies.copy()
+        number = tallies[:, 0]
         with np.errstate(divide="ignore", invalid="ignore"):
-            number, mean, squares, least, largest = tallies.T
-            none = number == 0
-            spread = np.sqrt(np.where(number > 1, squares / (number - 1), np.nan))
-            tallied = np.stack([number, mean, spread, least, largest], axis=1)
-            tallied[none, 1:] = np.nan
+            tallied[:, 2] = np.sqrt(np.where(number > 1, tallies[:, 2] / (number - 1), np.nan))
+            tallied[number == 0, 1:] = np.nan
             span = outcome.clock - start
             means = areas / span if span > 0 else np.full(len(areas), np.nan)
             busy, there = areas[0 : 2 * self._resources : 2], areas[1 : 2 * self._resources : 2]

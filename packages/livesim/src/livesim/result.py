@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -231,4 +232,10 @@ def _read(form: Any, values: Mapping[str, float], prefix: str) -> Any:
         form = {"Tally": Tally, "Level": Level, "int": int, "float": float}[form]
     if form in (int, float):
         return form(values[prefix])
-    return form(**{field.name: _read(field.type, values, f"{prefix}.{field.name}") for field in fields(form)})
+    return form(*[_read(kind, values, f"{prefix}.{name}") for name, kind in _members(form)])
+
+
+@cache
+def _members(form: Any) -> tuple[tuple[str, Any], ...]:
+    """Names and types of what a part of a result holds."""
+    return tuple((field.name, field.type) for field in fields(form))

@@ -8,7 +8,8 @@ record costs what it costs in C. So the kernel and its helpers take `w`, a recor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -106,65 +107,154 @@ MOST_JOBS = (1 << 24) - 4096
 """Job slots that the calendar's keys have room for."""
 
 
+class Same:
+    """A program as a key: equal to itself alone, and alive as long as it is a key."""
+
+    __slots__ = ("program",)
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def __hash__(self) -> int:
+        return id(self.program)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.program is other.program
+
+
+class Layout(NamedTuple):
+    """How every replication of a program begins, but for its keys."""
+
+    words: np.ndarray
+    """int64 (field,): the record, with the addresses of tables, and where each array begins in `content`. Not as a
+    record: NumPy takes long to copy one."""
+    content: np.ndarray
+    """uint8 (byte,): what a run changes, array after array, so that one copy begins another replication."""
+    inside: np.ndarray
+    """bool (array,): which of `ARRAYS` lie in `content`."""
+    places: dict[str, tuple[np.dtype[Any], int, int]]
+    """Of each of them: what it is made of, where it begins, and its length."""
+    tables: dict[str, np.ndarray]
+    """The others, which are the program's."""
+
+
+@lru_cache(maxsize=64)
+def lay_out(same: Same, slots: int) -> Layout:
+    """Build what a program's replications begin with."""
+    program = same.program
+    queues, records, counters, holders = program.sizes.tolist()
+    sources, clocks, resources = len(program.sources), len(program.clocks), len(program.resources)
+    containers, fields = len(program.containers), program.items.shape[1] - 1
+    items, room = len(program.items), 2 * (sources + clocks) + 64
+    item_slots = items + (64 if (program.stores[:, 0] >= 0).any() else 0)
+    world = np.zeros(1, WORLD)
+    w = world[0]
+    for name, size in {
+        "n_sources": sources, "n_clocks": clocks, "n_resources": resources, "n_queues": queues,
+        "n_containers": containers, "n_counters": counters, "n_attributes": len(program.attributes),
+        "n_holders": holders, "n_fields": fields, "first_job": sources + clocks, "first_queue": 2 * resources,
+        "first_process": 2 * resources + queues, "first_container": 2 * resources + queues + sources,
+        "first_sojourn": queues, "first_record": queues + 2 * sources, "n_items": items, "ready": -1,
+        "ready_last": -1, "current": -1, "free": -1, "free_item": -1, "item": -1, "events_room": room,
+    }.items():  # fmt: skip
+        w[name] = size
+    tables = {
+        "code": program.code, "values": program.values, "numbers": program.parameters, "bytecode": program.bytecode,
+        "constants": program.constants, "table": program.table, "branches": program.branches, "sets": program.sets,
+        "sources": program.sources, "clocks": program.clocks, "times": program.times,
+        "resources": program.resources, "containers": program.containers, "stores": program.stores,
+        "initial": program.attributes,
+    }  # fmt: skip
+    levels = np.zeros(2 * resources + queues + sources + containers, LEVEL)
+    levels["value"][1 : 2 * resources : 2] = program.resources[:, 0]
+    levels["value"][2 * resources + queues + sources :] = program.containers[:, 1]
+    tallies = np.zeros(queues + 2 * sources + records, TALLY)
+    tallies["least"], tallies["largest"] = np.inf, -np.inf
+    supplies = np.zeros(resources, SUPPLY)
+    supplies["scheduled"] = program.resources[:, 0]
+    lines = np.zeros(queues, QUEUE)
+    lines["head"] = lines["tail"] = -1
+    goods, numbers = free_items(w, item_slots)
+    goods["store"][:items] = program.items[:, 0]
+    numbers[: items * fields] = program.items[:, 1:].ravel()
+    w["item_slots"], w["free_item"] = item_slots, items if item_slots else -1
+    changing = {
+        "keys": np.zeros(len(program.streams), np.uint64), "levels": levels, "tallies": tallies,
+        "flows": np.zeros(sources, FLOW), "queues": lines, "supplies": supplies,
+        "holders": np.full(holders, -1, HOLDERS), "shelves": np.full(containers, -1, SHELF),
+        "ticks": np.zeros(clocks, np.int64), "turns": np.zeros(len(program.sets), np.int64), "stack": np.zeros(STACK),
+        **free_jobs(w, slots), "items": goods, "fields": numbers, "event_times": np.zeros(room),
+        "event_keys": np.zeros(room, np.int64), "entries": np.zeros(0, ENTRY),
+    }  # fmt: skip
+    w["slots"], w["unused"], w["free"] = slots, slots, 0
+    places, end = {}, 0
+    for name, array in changing.items():
+        places[name] = array.dtype, end, len(array)
+        w[name] = end
+        end += array.nbytes
+    for name, array in tables.items():
+        w[name] = array.ctypes.data
+    content = np.frombuffer(b"".join(array.tobytes() for array in changing.values()), np.uint8)
+    return Layout(world.view(np.int64), content, np.array([name in changing for name in ARRAYS]), places, tables)
+
+
+def free_jobs(w: np.void, slots: int) -> dict[str, np.ndarray]:
+    """Arrays for so many jobs, of which those that are not there yet are free, one after the other."""
+    jobs = np.zeros(slots, JOB)
+    old = int(w["slots"])
+    jobs[old:] = FREE
+    jobs["following"][old:] = np.arange(old + 1, slots + 1)
+    jobs["following"][-1] = w["free"]
+    return {
+        "jobs": jobs,
+        "held": np.zeros(slots * w["n_resources"], np.int64),
+        "counters": np.zeros(slots * w["n_counters"], np.int64),
+        "attributes": np.zeros(slots * w["n_attributes"]),
+        "holdings": np.zeros(slots * w["n_holders"], HOLDING),
+    }
+
+
+def free_items(w: np.void, slots: int) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays for so many items and for their numbers; those that are not there yet are free, one after the other."""
+    old = int(w["item_slots"])
+    items = np.zeros(slots, ITEM)
+    items["following"][old:] = np.arange(old + 1, slots + 1)
+    items["following"][-1:] = w["free_item"]
+    return items, np.full(slots * w["n_fields"], np.nan)
+
+
 class Arrays:
     """The arrays of one replication, and the record that holds their addresses."""
 
     def __init__(self, program: Program, seed: int, replication: int, slots: int, tracing: bool) -> None:
-        queues, records, counters, holders = program.sizes.tolist()
-        sources, clocks, resources = len(program.sources), len(program.clocks), len(program.resources)
-        containers, fields = len(program.containers), program.items.shape[1] - 1
-        self.world = np.zeros(1, WORLD)
-        w = self.world[0]
-        for name, size in {
-            "n_sources": sources, "n_clocks": clocks, "n_resources": resources, "n_queues": queues,
-            "n_containers": containers, "n_counters": counters, "n_attributes": len(program.attributes),
-            "n_holders": holders, "n_fields": fields, "first_job": sources + clocks, "first_queue": 2 * resources,
-            "first_process": 2 * resources + queues, "first_container": 2 * resources + queues + sources,
-            "first_sojourn": queues, "first_record": queues + 2 * sources, "tracing": int(tracing),
-            "ready": -1, "ready_last": -1, "current": -1, "free": -1, "free_item": -1, "item": -1,
-        }.items():  # fmt: skip
-            w[name] = size
+        layout = lay_out(Same(program), slots)
+        self._places, self._tables = layout.places, layout.tables
+        self._content = layout.content.copy()
+        self._own: dict[str, np.ndarray] = {}
+        """What was looked at, or is in memory of its own since it grew."""
+        words = layout.words.copy()
+        words[: len(ARRAYS)][layout.inside] += self._content.ctypes.data
+        self.world = words.view(WORLD)
+        self.address: int = words.ctypes.data
+        """What the kernel is given."""
         key = replication_key(seed, replication)
-        self.arrays: dict[str, np.ndarray] = {
-            "code": program.code, "values": program.values, "numbers": program.parameters,
-            "bytecode": program.bytecode, "constants": program.constants, "table": program.table,
-            "branches": program.branches, "sets": program.sets, "sources": program.sources, "clocks": program.clocks,
-            "times": program.times, "resources": program.resources, "containers": program.containers,
-            "stores": program.stores, "initial": program.attributes,
-            "keys": np.array([stream_key(key, number) for number in program.streams.tolist()], np.uint64),
-            "levels": np.zeros(2 * resources + queues + sources + containers, LEVEL),
-            "tallies": np.zeros(queues + 2 * sources + records, TALLY),
-            "flows": np.zeros(sources, FLOW),
-            "queues": np.zeros(queues, QUEUE),
-            "supplies": np.zeros(resources, SUPPLY),
-            "holders": np.zeros(holders, HOLDERS),
-            "shelves": np.full(containers, -1, SHELF),
-            "ticks": np.zeros(clocks, np.int64),
-            "turns": np.zeros(len(program.sets), np.int64),
-            "stack": np.zeros(STACK),
-        }  # fmt: skip
-        self["levels"]["value"][1 : 2 * resources : 2] = program.resources[:, 0]
-        self["levels"]["value"][2 * resources + queues + sources :] = program.containers[:, 1]
-        self["tallies"]["least"], self["tallies"]["largest"] = np.inf, -np.inf
-        self["supplies"]["scheduled"] = program.resources[:, 0]
-        for name in ("head", "tail"):
-            self["queues"][name] = -1
-        for name in ("first", "last"):
-            self["holders"][name] = -1
-        self.grow_jobs(slots)
-        self.grow_items(len(program.items) + (64 if (program.stores[:, 0] >= 0).any() else 0))
-        self.fill_stores(program.items)
-        self.grow_calendar(2 * (sources + clocks) + 64)
-        self.arrays["entries"] = np.zeros(0, ENTRY)
+        self["keys"][:] = [stream_key(key, number) for number in program.streams.tolist()]
         if tracing:
+            self.world["tracing"] = 1
             self.grow_entries(2 * slots + 1024)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self.arrays[name]
+        if name not in self._own:
+            if name in self._tables:
+                return self._tables[name]
+            kind, begin, length = self._places[name]
+            self._own[name] = np.ndarray(length, kind, self._content, begin)
+        return self._own[name]
 
-    def place(self) -> None:
-        """Write the addresses of the arrays into the record, whose first fields they are."""
-        self.world.view(np.int64)[: len(ARRAYS)] = [self.arrays[name].ctypes.data for name in ARRAYS]
+    def __setitem__(self, name: str, array: np.ndarray) -> None:
+        """Put an array in place of another, and its address into the record."""
+        self._own[name] = array
+        self.world[name] = array.ctypes.data
 
     def state(self) -> dict[str, np.ndarray]:
         """A copy of what a run changes."""
@@ -174,12 +264,11 @@ class Arrays:
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Go back to a state that a run of the same model was in."""
         for name in STATE:
-            self.arrays[name] = state[name].copy()
+            self[name] = state[name].copy()
         for name in KEPT:
             self.world[0][name] = state[name]
         if self.world[0]["tracing"]:
             self.grow_entries(2 * int(self.world[0]["slots"]))
-        self.place()
 
     def grow_jobs(self, slots: int) -> None:
         """Make room for so many jobs in all."""
@@ -187,20 +276,9 @@ class Arrays:
         old = int(w["slots"])
         if slots > MOST_JOBS:
             raise MemoryError(f"{old:,} jobs are in the system at time {w['now']:g}, and more come than leave")
-        new: dict[str, np.ndarray] = {
-            "jobs": np.zeros(slots, JOB),
-            "held": np.zeros(slots * w["n_resources"], np.int64),
-            "counters": np.zeros(slots * w["n_counters"], np.int64),
-            "attributes": np.zeros(slots * w["n_attributes"]),
-            "holdings": np.zeros(slots * w["n_holders"], HOLDING),
-        }
-        new["jobs"][old:] = FREE
-        new["jobs"]["following"][old:] = np.arange(old + 1, slots + 1)
-        for name, array in new.items():
-            if old:
-                array[: len(self[name])] = self[name]
-            self.arrays[name] = array
-        new["jobs"]["following"][-1] = w["free"]
+        for name, array in free_jobs(w, slots).items():
+            array[: len(self[name])] = self[name]
+            self[name] = array
         w["free"] = old
         w["unused"] += slots - old
         w["slots"] = slots
@@ -208,37 +286,20 @@ class Arrays:
     def grow_items(self, slots: int) -> None:
         """Make room for so many more items."""
         w = self.world[0]
-        old, fields = int(w["item_slots"]), int(w["n_fields"])
-        new = np.zeros(old + slots, ITEM)
-        new[:old] = self.arrays.get("items", new[:0])
-        new["following"][old:] = np.arange(old + 1, old + slots + 1)
-        new["following"][-1:] = w["free_item"]
-        values = np.full((old + slots) * fields, np.nan)
-        values[: old * fields] = self.arrays.get("fields", values[:0])
-        self.arrays |= {"items": new, "fields": values}
-        w["free_item"] = old if slots else w["free_item"]
+        old = int(w["item_slots"])
+        for name, array in zip(("items", "fields"), free_items(w, old + slots), strict=True):
+            array[: len(self[name])] = self[name]
+            self[name] = array
+        w["free_item"] = old
         w["item_slots"] = old + slots
-
-    def fill_stores(self, items: np.ndarray) -> None:
-        """Put what stores hold at the start into the first slots; the kernel gives each its place."""
-        count, fields = len(items), int(self.world[0]["n_fields"])
-        self["items"]["store"][:count] = items[:, 0]
-        self["fields"][: count * fields] = items[:, 1:].ravel()
-        self.world[0]["n_items"] = count
-        if count:
-            self.world[0]["free_item"] = count
 
     def grow_calendar(self, room: int) -> None:
         """Make room for so many more events."""
-        old = int(self.world[0]["events_room"])
-        for name, kind in (("event_times", np.float64), ("event_keys", np.int64)):
-            new = np.zeros(old + room, kind)
-            if old:
-                new[:old] = self[name]
-            self.arrays[name] = new
+        for name in ("event_times", "event_keys"):
+            self[name] = np.concatenate([self[name], np.zeros(room, self[name].dtype)])
         self.world[0]["events_room"] += room
 
     def grow_entries(self, room: int) -> None:
         """Make room for so many more rows of the trace."""
-        self.arrays["entries"] = np.concatenate([self["entries"], np.zeros(room, ENTRY)])
+        self["entries"] = np.concatenate([self["entries"], np.zeros(room, ENTRY)])
         self.world[0]["entries_room"] += room

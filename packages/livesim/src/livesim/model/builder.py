@@ -69,8 +69,8 @@ class Model:
         self.containers: dict[str, Container] = {}
         self.stores: dict[str, Store] = {}
         self.processes: dict[str, Process] = {}
-        self._parameters: tuple[int, dict[str, float]] | None = None
-        """What `parameters` found last, and how many parts the model had then: parts are only ever added."""
+        self._parameters: tuple[tuple[Any, ...], dict[str, float]] | None = None
+        """What `parameters` found last, and in which parts."""
 
     def resource(
         self,
@@ -167,16 +167,24 @@ class Model:
         """Every name in the model: resources, conveyors, containers, stores and processes."""
         return [*self.resources, *self.conveyors, *self.containers, *self.stores, *self.processes]
 
+    def parts(self) -> tuple[Resource | Conveyor | Container | Store | Process, ...]:
+        """What the model is made of. None of it ever changes: the same parts are the same model."""
+        return (
+            *self.resources.values(), *self.conveyors.values(), *self.containers.values(), *self.stores.values(),
+            *self.processes.values(),
+        )  # fmt: skip
+
     def parameters(self) -> dict[str, float]:
         """The parameters that the model names, and their defaults."""
-        if self._parameters is not None and self._parameters[0] == len(self.names()):
+        parts = self.parts()
+        if self._parameters is not None and self._parameters[0] == parts:
             return dict(self._parameters[1])
         found: dict[str, float] = {}
         for leaf in self._leaves():
             if isinstance(leaf, Parameter) and found.setdefault(leaf.name, leaf.default) != leaf.default:
                 both = f"{found[leaf.name]:g} and {leaf.default:g}"
                 raise ValueError(f"param {leaf.name!r} has two defaults in model {self.name!r}: {both}")
-        self._parameters = len(self.names()), found
+        self._parameters = parts, found
         return dict(found)
 
     def to_json(self) -> str:

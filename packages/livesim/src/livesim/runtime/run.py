@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from livesim.compiler.table import compile_model, parameters
+from livesim.compiler.table import parameters
 from livesim.job_times import check_quantiles, quantile_paths
-from livesim.measures import Measures
 from livesim.model.builder import Model
 from livesim.result import Result, Trace
+from livesim.runtime.prepare import prepare
 from livesim.runtime.simulation import Plan, simulate
 from livesim.runtime.snapshot import Snapshot
 from livesim.series import Course
@@ -61,10 +61,9 @@ def run(
         replication = start.replication if replication is None else replication
         seed = start.seed if seed is None else seed
     chosen = parameters(model, params)
-    program, names = compile_model(model, chosen)
+    program, names, measures = prepare(model, chosen)
     seed = secrets.randbits(63) if seed is None else int(seed)
     replication = 0 if replication is None else int(replication)
-    measures = Measures(names)
     wanted = check_quantiles("run", quantiles, start)
     plan = Plan(program, names, measures, float(until), float(warmup), drain, every, engine, wanted)
     paths = (*measures.paths, *quantile_paths(names, wanted))

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from livesim.compiler.program import Names, Program
-from livesim.compiler.table import compile_model, parameters
+from livesim.compiler.program import Names
+from livesim.compiler.table import parameters
 from livesim.job_times import quantile_paths
-from livesim.measures import Measures, Ratio
+from livesim.measures import Ratio
 from livesim.model.builder import Model
 from livesim.runtime.checkpoint import CheckpointError
+from livesim.runtime.prepare import prepare
 from livesim.runtime.run import check_run
 from livesim.runtime.simulation import Plan, simulate
 from livesim.runtime.snapshot import Snapshot
@@ -114,10 +115,10 @@ class Verbs:
 
     def names(self, fixed: Mapping[str, Any]) -> Names:
         """What the rows of traces are called."""
-        return _compiled(self.text, tuple(fixed.items()))[1]
+        return prepare(self.model, self.parameters(fixed)).names
 
     def paths(self, fixed: Mapping[str, Any], quantiles: tuple[float, ...]) -> tuple[str, ...]:
-        _, names, measures = _compiled(self.text, tuple(fixed.items()))
+        _, names, measures = prepare(self.model, self.parameters(fixed))
         return measures.paths + quantile_paths(names, quantiles)
 
     def steady(self, ratios: Mapping[str, Ratio]) -> list[str]:
@@ -131,7 +132,7 @@ class Verbs:
         params: Mapping[str, Any],
         halted: Callable[[], bool] | None,
     ) -> Made:
-        program, names, measures = _compiled(self.text, tuple(params.items()))
+        program, names, measures = prepare(self.model, self.parameters(params))
         assert settings.until is not None
         plan = Plan(
             program, names, measures, settings.until, settings.warmup, settings.drain, settings.every, settings.engine,
@@ -145,8 +146,8 @@ class Verbs:
         trace = list(made.simulation.trace()) if settings.events else None
         outcome = made.outcome
         return Made(
-            made.values, self.paths(params, settings.quantiles), outcome.events, outcome.clock, made.increments,
-            measures.ratios, made.course_start, trace,
+            made.values, measures.paths + quantile_paths(names, settings.quantiles), outcome.events, outcome.clock,
+            made.increments, measures.ratios, made.course_start, trace,
         )  # fmt: skip
 
 
@@ -160,12 +161,6 @@ def from_plain(data: Mapping[str, Any]) -> Subject:
 @functools.lru_cache(maxsize=16)
 def _model(text: str) -> Model:
     return Model.from_json(text)
-
-
-@functools.lru_cache(maxsize=64)
-def _compiled(text: str, params: tuple[tuple[str, float], ...]) -> tuple[Program, Names, Measures]:
-    program, names = compile_model(_model(text), dict(params))
-    return program, names, Measures(names)
 
 
 __all__ = ["Made", "Settings", "Subject", "Verbs", "from_plain"]

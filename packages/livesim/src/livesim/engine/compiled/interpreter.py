@@ -35,10 +35,9 @@ class Compiled:
     """One replication on flat arrays; the same face as `Reference`."""
 
     def __init__(
-        self, program: Program, seed: int, replication: int = 0, *, tracing: bool = False, slots: int = 64
+        self, program: Program, seed: int, replication: int = 0, *, tracing: bool = False, slots: int = 128
     ) -> None:
         self.arrays = Arrays(program, seed, replication, slots, tracing)
-        self.arrays.place()
 
     @property
     def fault(self) -> tuple[Fault, int, int, int, float] | None:
@@ -55,7 +54,7 @@ class Compiled:
             return Status.ERROR
         arrays, w = self.arrays, self.arrays.world[0]
         while True:
-            status = Status(kernel()(arrays.world.ctypes.data, until, arrivals_until, stop_events))
+            status = Status(kernel()(arrays.address, until, arrivals_until, stop_events))
             if status in (Status.DONE, Status.PAUSED, Status.ERROR):
                 return status
             if status == Status.JOBS:
@@ -67,7 +66,6 @@ class Compiled:
                 arrays.grow_items(int(w["item_slots"]))
             if w["tracing"]:
                 arrays.grow_entries(int(w["entries_room"] + 2 * w["slots"]))
-            arrays.place()
 
     def start_anew(self) -> None:
         """Start the statistics anew at the present time; counts go on."""
@@ -90,15 +88,16 @@ class Compiled:
     def staying(self, since: float) -> np.ndarray:
         """For each process, how long the jobs that are in it have been there after `since`, together."""
         w, jobs = self.arrays.world[0], self.arrays["jobs"]
-        there = jobs[~np.isnan(jobs["born"])]
-        lengths = w["now"] - np.maximum(there["born"], since)
-        return np.bincount(there["process"], lengths, minlength=int(w["n_sources"]))
+        there = np.flatnonzero(~np.isnan(jobs["born"]))
+        lengths = w["now"] - np.maximum(jobs["born"][there], since)
+        return np.bincount(jobs["process"][there], lengths, minlength=int(w["n_sources"]))
 
     def waiting(self) -> list[Waiting]:
         """The jobs that wait in a queue while they hold something."""
         w, jobs = self.arrays.world[0], self.arrays["jobs"]
         held = self.arrays["held"].reshape(len(jobs), -1)
-        found = np.flatnonzero((jobs["queue"] >= 0) & (jobs["holding"] > 0) & ~np.isnan(jobs["born"]))
+        found = np.flatnonzero(jobs["queue"] >= 0)
+        found = found[(jobs["holding"][found] > 0) & ~np.isnan(jobs["born"][found])]
         return [
             Waiting(
                 int(jobs["process"][j]), int(jobs["serial"][j]), int(jobs["queue"][j]), bool(jobs["due"][j] >= 0),
@@ -110,12 +109,12 @@ class Compiled:
     def outcome(self) -> Outcome:
         arrays, w = self.arrays, self.arrays.world[0]
         flows = arrays["flows"]
-        counts = [flows[name] for name in ("arrived", "copies", "departed", "combined", "reneged", "interrupted")]
         return Outcome(
             float(w["now"]), int(w["events"]),
             arrays["levels"].view(np.float64).reshape(-1, 3).copy(),
             arrays["tallies"].view(np.float64).reshape(-1, 5).copy(),
-            np.stack(counts, axis=1), arrays["queues"]["longest"].copy(), flows["spent"].copy(),
+            flows.view(np.int64).reshape(len(flows), -1)[:, :6].copy(),
+            arrays["queues"]["longest"].copy(), flows["spent"].copy(),
         )  # fmt: skip
 
     def trace(self) -> Trace:
