@@ -156,8 +156,9 @@ def build(entry: Callable[..., Any], typing: Any) -> tuple[str, str]:
 
 # -- arrays that lie at an address -------------------------------------------------------------------------------------
 
-ROOM = 1 << 40
-"""A size for arrays whose own is not needed: larger than any index."""
+ROOM = 0
+"""A size for arrays whose own is not needed. All that reads it is what Numba does to a negative index, which is to add
+the size: of 0 nothing is left in the machine code, and a job takes a sixth less time."""
 
 
 def view(context: Any, builder: Any, array: Any, address: Any) -> Any:
