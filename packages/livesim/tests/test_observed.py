@@ -96,3 +96,10 @@ def test_what_was_observed_can_be_interrupted() -> None:
 def test_what_cannot_be_is_refused(job: InProcess, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         observed(ward(), 5, [job])
+
+
+def test_more_jobs_than_there_is_room_for_at_first() -> None:
+    model = ward(capacity=1000)
+    jobs = [InProcess("patient", 5, left=1 + k, holds={"bed": 1}) for k in range(500)]
+    there = run(model, 260, seed=1, start=observed(model, 40, jobs))["patient"]
+    assert (there.completed, there.in_process) == (220, 280)

@@ -138,7 +138,7 @@ class Layout(NamedTuple):
     """The others, which are the program's."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def lay_out(same: Same, slots: int) -> Layout:
     """Build what a program's replications begin with."""
     program = same.program

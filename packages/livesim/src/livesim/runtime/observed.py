@@ -45,9 +45,11 @@ def observed(model: Model, time: float, jobs: Sequence[InProcess]) -> Snapshot:
     if not (isinstance(time, (int, float)) and 0 <= time < math.inf):
         raise ValueError(f"observed: the time must be 0 or more and finite, got {time!r}")
     program, names = compile_model(model)
-    engine = Compiled(program, 0, slots=max(64, len(jobs) + 1))
+    engine = Compiled(program, 0)
     arrays = engine.arrays
     w = arrays.world[0]
+    if len(jobs) >= w["slots"]:
+        arrays.grow_jobs(len(jobs) + 1)
     w["now"] = time
     arrays["levels"]["since"] = time
     _set_clocks(program, arrays, time)

@@ -44,7 +44,7 @@ def prepare(model: Model, params: Mapping[str, float]) -> Prepared:
     return _prepare(Content(model), tuple(params.items()))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _prepare(content: Content, params: tuple[tuple[str, float], ...]) -> Prepared:
     program, names = compile_model(content.model, dict(params))
     return Prepared(program, names, _measures(names))
