@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -54,6 +55,7 @@ class Snapshot:
             "replication": str(self.replication),
             "params": dict(self.params),
             "warmup": self.warmup,
+            "digest": _digest(self.state),
         }
         file = io.BytesIO()
         np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **self.state)
@@ -67,11 +69,28 @@ class Snapshot:
     @classmethod
     def from_bytes(cls, data: bytes, path: str = "the data") -> Snapshot:
         """The snapshot that `to_bytes` wrote."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            state = {name: file[name] for name in file.files}
-        about = json.loads(str(state.pop("about", np.array("{}"))))
-        if about.get("format") != FORMAT:
-            raise ValueError(f"{path}: not a livesim snapshot: format {about.get('format')!r}, wanted {FORMAT!r}")
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                state = {name: file[name] for name in file.files}
+            about = json.loads(str(state.pop("about")))
+            found = about["format"]
+        except Exception as error:  # a damaged archive makes zipfile and NumPy raise what they please
+            raise ValueError(f"{path}: not a livesim snapshot, or a damaged one: {error}") from error
+        if found != FORMAT:
+            raise ValueError(f"{path}: not a livesim snapshot: format {found!r}, wanted {FORMAT!r}")
+        # The kernel trusts the state: a wrong index in it would be read as memory.
+        if about.get("digest") != _digest(state):
+            raise ValueError(f"{path}: the snapshot is damaged: its arrays are not those that were saved")
         seed = None if about["seed"] is None else int(about["seed"])
         replication = int(about["replication"])
         return cls(about["model"], about["time"], seed, replication, about["params"], about["warmup"], state)
+
+
+def _digest(state: Mapping[str, np.ndarray]) -> str:
+    """A checksum of arrays, their names, types and shapes."""
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        array = np.ascontiguousarray(state[name])
+        sha.update(f"{name} {array.dtype.descr} {np.shape(state[name])}\n".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()
