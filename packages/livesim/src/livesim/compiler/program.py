@@ -181,6 +181,8 @@ class Fault(IntEnum):
 ENDLESS = 1_000_000
 """A job that does more steps than this without stopping will never stop."""
 
+LET_GO = 10_000_000
+"""When more jobs than this were let go, one by the other, since the last event, they will never stop."""
 
 FRUITLESS = 100_000
 """When nobody arrives any more, so many failures and repairs without any job moving mean that none will."""

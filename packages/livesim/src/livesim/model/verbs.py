@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from numbers import Integral
 from typing import Any, ClassVar
 
 from livesim.distributions import Distribution
@@ -256,16 +257,19 @@ def arrive(
         )
     if first is not None and every is None:
         raise ValueError("arrive: first= goes with every=")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-        raise ValueError(f"arrive: limit must be a number of arrivals, 0 or more, got {limit!r}")
+    gap = None if every is None else positive("arrive", "every", value("arrive", "every", every))
+    if isinstance(gap, float) and gap == 0.0 and limit is None:
+        raise ValueError(
+            "arrive: every=0 needs a limit=, as infinitely many would come at once; or give at= and batch="
+        )
     return Arrive(
-        None if every is None else positive("arrive", "every", value("arrive", "every", every)),
+        gap,
         None if at is None else _times(at),
         None if rate is None else periods("arrive: rate", rate),
         then,
         None if first is None else positive("arrive", "first", value("arrive", "first", first)),
-        positive("arrive", "batch", value("arrive", "batch", batch)),
-        limit,
+        _count("arrive", "batch", value("arrive", "batch", batch), least=0),
+        None if limit is None else _limit(limit),
     )
 
 
@@ -359,9 +363,7 @@ def jump(to: str) -> Jump:
 
 def loop(to: str, times: Any) -> Loop:
     """Go back to a label until the steps between have been done so many times in all."""
-    return Loop(
-        _name("loop", "label", to), positive("loop", "times", _expression("loop", "times", times), strictly=True)
-    )
+    return Loop(_name("loop", "label", to), _count("loop", "times", _expression("loop", "times", times)))
 
 
 def record(name: str, content: Any) -> Record:
@@ -371,7 +373,7 @@ def record(name: str, content: Any) -> Record:
 
 def batch(size: Any) -> Batch:
     """Wait for so many jobs at this step; they go on as one, the first to come, until `unbatch`."""
-    return Batch(positive("batch", "size", _expression("batch", "size", size), strictly=True))
+    return Batch(_count("batch", "size", _expression("batch", "size", size)))
 
 
 def unbatch() -> Unbatch:
@@ -382,14 +384,14 @@ def unbatch() -> Unbatch:
 def split(parts: Any, to: str | None = None) -> Split:
     """Become so many jobs: the job itself, which goes first, and copies of it, which go to a label if one is given."""
     target = None if to is None else _name("split", "label", to)
-    return Split(positive("split", "parts", value("split", "parts", parts), strictly=True), target)
+    return Split(_count("split", "parts", value("split", "parts", parts)), target)
 
 
 def combine(count: Any = None) -> Combine:
     """Merge so many jobs that come to this step into the first of them; without a number, the parts of one split."""
     if count is None:
         return Combine()
-    return Combine(positive("combine", "count", _expression("combine", "count", count), strictly=True))
+    return Combine(_count("combine", "count", _expression("combine", "count", count)))
 
 
 def signal(name: str) -> Signal:
@@ -407,7 +409,10 @@ def put(container: str, amount: Any = 1, *, item: Mapping[str, Any] | None = Non
 
     item: the numbers that the item has, by name; they are known before the wait. `put("shelf", item={"size": 3})`.
     """
-    values = None if item is None else tuple((name, value("put", name, given)) for name, given in item.items())
+    values = None
+    if item is not None:
+        numbers = _mapping("put", "item", item, '{"size": 3}')
+        values = tuple((_name("put", "number", name), value("put", name, given)) for name, given in numbers.items())
     return Put(_name("put", "container", container), positive("put", "amount", value("put", "amount", amount)), values)
 
 
@@ -419,7 +424,8 @@ def get(container: str, amount: Any = 1, *, where: Any = None, into: Mapping[str
     into: attributes of the job that are set to numbers of the item: `{"got": "size"}`.
     """
     condition = None if where is None else _expression("get", "where", where)
-    pairs = tuple((_name("get", "attribute", name), _name("get", "number", of)) for name, of in (into or {}).items())
+    wanted = _mapping("get", "into", {} if into is None else into, '{"got": "size"}')
+    pairs = tuple((_name("get", "attribute", name), _name("get", "number", of)) for name, of in wanted.items())
     amount = positive("get", "amount", value("get", "amount", amount))
     return Get(_name("get", "container", container), amount, condition, pairs)
 
@@ -437,6 +443,27 @@ def positive(verb: str, what: str, content: Value, *, strictly: bool = False) ->
     if isinstance(content, float) and not (math.isfinite(content) and (content > 0 or (content == 0 and not strictly))):
         raise ValueError(f"{verb}: {what} must be {'above 0' if strictly else '0 or more'} and finite, got {content:g}")
     return content
+
+
+def _limit(limit: Any) -> int:
+    if isinstance(limit, bool) or not isinstance(limit, Integral) or limit < 0:
+        raise ValueError(f"arrive: limit must be a number of arrivals, 0 or more, got {limit!r}")
+    return int(limit)
+
+
+def _count(verb: str, what: str, content: Any, *, least: int = 1) -> Any:
+    """The value, or an error where it is a number that is not whole or too small."""
+    if isinstance(content, float) and not (
+        content >= least and math.isfinite(content) and content == math.floor(content)
+    ):
+        raise ValueError(f"{verb}: {what} must be a whole number of at least {least}, got {content:g}")
+    return content
+
+
+def _mapping(verb: str, what: str, given: Any, example: str) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{verb}: {what}= is a mapping such as {example}, got {given!r}")
+    return given
 
 
 def periods(what: str, given: Sequence[tuple[float, float, float]]) -> tuple[tuple[float, float, float], ...]:
@@ -458,7 +485,10 @@ def periods(what: str, given: Sequence[tuple[float, float, float]]) -> tuple[tup
 
 
 def _times(at: Sequence[float]) -> tuple[float, ...]:
-    times = tuple(float(time) for time in at)
+    try:
+        times = tuple(float(time) for time in at)
+    except (TypeError, ValueError):
+        raise TypeError(f"arrive: at= must be times in order from 0 on, got {at!r}") from None
     for before, after in zip((0.0, *times), times, strict=False):
         if not before <= after < math.inf:
             raise ValueError(f"arrive: at= must be times in order from 0 on, got {after:g} after {before:g}")

@@ -13,6 +13,7 @@ from livesim.engine.reference import Outcome, Reference
 from livesim.job_times import quantile_row
 from livesim.measures import Measures, totals
 from livesim.runtime.errors import DeadlockError, SimulationError, Stuck
+from livesim.runtime.standstill import Standstill
 
 WORDS = {
     Fault.TIME: "a time must be finite and 0 or more",
@@ -23,7 +24,7 @@ WORDS = {
     Fault.COUNT: "a count must be a whole number (0 for a batch of arrivals, else 1, or more)",
     Fault.AMOUNT: "an amount must lie between 0 and the container's capacity",
     Fault.PROBABILITY: "a probability lies between 0 and 1",
-    Fault.ENDLESS: "the job goes on for ever in no time; steps done",
+    Fault.ENDLESS: "the job goes on for ever in no time, by itself or with others; steps done",
 }
 _EVENTS = 2_000_000
 """Events between two looks at whether to go on: some tenths of a second."""
@@ -134,8 +135,9 @@ def _follow(simulation: Any, plan: Plan, start: float, halted: Callable[[], bool
 def _advance(
     simulation: Any, until: float, arrivals_until: float, names: Names, halted: Callable[[], bool] | None
 ) -> None:
-    stop = _EVENTS if halted is not None else 1 << 62
+    stop, standstill = simulation.outcome().events + _EVENTS, Standstill(names)
     while (status := simulation.advance(until, arrivals_until, stop)) == Status.PAUSED:
+        standstill.check(simulation)
         if halted is not None and halted():
             raise Halted
         stop = simulation.outcome().events + _EVENTS

@@ -3,6 +3,7 @@
 from livesim.compiler.program import (
     ENDLESS,
     FRUITLESS,
+    LET_GO,
     Action,
     Class,
     ClockKind,
@@ -36,4 +37,4 @@ ALL, FIRST_AVAILABLE, SHORTEST_QUEUE, ROUND_ROBIN, RANDOM = map(int, Policy)
 EVERY, AT, RATE = map(int, SourceKind)
 STOP, REPEAT, KEEP = map(int, Then)
 SCHEDULE, FAILURE = map(int, ClockKind)
-MOST_STEPS, MOST_FRUITLESS = ENDLESS, FRUITLESS
+MOST_STEPS, MOST_FRUITLESS, MOST_LET_GO = ENDLESS, FRUITLESS, LET_GO

@@ -49,6 +49,7 @@ from livesim.engine.compiled.constants import (
     JUMP,
     LOOP,
     MOST_FRUITLESS,
+    MOST_LET_GO,
     MOST_STEPS,
     NO_CALENDAR,
     NO_ITEMS,
@@ -126,6 +127,8 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
     j: Any = int64(-1)
     i: Any = int64(0)
     wrong: Any = 0.0
+    latest: Any = int64(-1)
+    let_go: Any = int64(0)
     while True:
         # -- who is next -----------------------------------------------------------------------------------------------
         if n + 8 > w.events_room:
@@ -135,7 +138,16 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
             j = w.current
             w.current = -1
         elif w.ready >= 0:
+            if w.events != latest:
+                latest, let_go = w.events, int64(0)
+            let_go += 1
             j = w.ready
+            if let_go > MOST_LET_GO:
+                fault, wrong = IS_ENDLESS, float64(MOST_LET_GO)
+                w.fault_pc = jobs[j].pc
+                w.fault_serial = jobs[j].serial
+                w.fault_process = jobs[j].process
+                break
             w.ready = jobs[j].following
             if jobs[j].following < 0:
                 w.ready_last = -1

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from livesim.compiler.program import ENDLESS, FRUITLESS, Action, Class, Fault, Op, Program, Status
+from livesim.compiler.program import ENDLESS, FRUITLESS, LET_GO, Action, Class, Fault, Op, Program, Status
 from livesim.engine.reference.arrivals import arrive, schedule_arrival
 from livesim.engine.reference.capacity import start_clock, tick
 from livesim.engine.reference.meetings import batch, combine, depart, split, unbatch
@@ -49,9 +49,16 @@ class Reference(State):
         if self.fault:
             return Status.ERROR
         calendar, ready = self.calendar, self.ready
+        latest, let_go = -1, 0
         while True:
             if self.current is None and ready:
-                self.current = ready.popleft()
+                if self.events != latest:
+                    latest, let_go = self.events, 0
+                let_go += 1
+                self.current = job = ready.popleft()
+                if let_go > LET_GO:
+                    self.fault = (Fault.ENDLESS, job.pc, job.serial, job.process, float(LET_GO))
+                    return Status.ERROR
             if self.current is None:
                 if not calendar or calendar[0][0] > until:
                     return Status.DONE
