@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from livesim.analysis.intervals import Interval
-from livesim.analysis.steady_state import overlapping_batch_ratio
+from livesim.analysis.steady_state import BATCHES, overlapping_batch_ratio
 from livesim.measures import Ratio, unknown
 
 
@@ -38,6 +38,11 @@ class Course:
     def interval(self, path: str, confidence: float) -> Interval:
         """The mean of one long run in steady state with its interval, by overlapping batch means."""
         above, below = self._parts(path)
+        if len(above) < 2 * BATCHES:
+            raise ValueError(
+                f"interval: overlapping batch means need {2 * BATCHES} intervals or more, got {len(above)}: "
+                "run longer, or with a smaller every="
+            )
         return overlapping_batch_ratio(above, np.ones_like(above) if below is None else below, confidence)
 
     def _parts(self, path: str) -> tuple[np.ndarray, np.ndarray | None]:

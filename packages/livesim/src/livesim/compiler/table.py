@@ -43,6 +43,8 @@ def compile_model(model: Model, params: Mapping[str, float] | None = None) -> tu
 def parameters(model: Model, params: Mapping[str, float] | None) -> dict[str, float]:
     """The model's parameters, with the given ones in place of their defaults."""
     chosen = model.parameters()
+    if params is not None and not isinstance(params, Mapping):
+        raise TypeError(f"params: a mapping of names to numbers, such as {{'service': 15.5}}, got {params!r}")
     for name, number in (params or {}).items():
         if name not in chosen:
             there = ", ".join(map(repr, chosen)) or "none"

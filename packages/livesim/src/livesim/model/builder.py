@@ -21,6 +21,7 @@ from livesim.model.resources import (
     Resource,
     Schedule,
     Store,
+    number_of,
     one_of,
     positive_number,
     whole,
@@ -107,8 +108,8 @@ class Model:
         where = f"conveyor {name!r}"
         self.conveyors[name] = Conveyor(
             name,
-            positive_number(f"{where}: length", length),
-            positive_number(f"{where}: speed", speed),
+            positive_number(f"{where}: length", number_of(f"{where}: length", length)),
+            positive_number(f"{where}: speed", number_of(f"{where}: speed", speed)),
             whole(f"{where}: capacity", capacity, 1),
         )
         return self
@@ -117,7 +118,7 @@ class Model:
         """Add a container that holds at most `capacity`, and `initial` at the start."""
         self._new_name("container", name)
         limit = positive_number(f"container {name!r}: capacity", capacity)
-        if not 0 <= initial <= limit:
+        if not 0 <= number_of(f"container {name!r}: initial", initial) <= limit:
             raise ValueError(
                 f"container {name!r}: initial must lie between 0 and the capacity {limit:g}, got {initial!r}"
             )
@@ -149,7 +150,12 @@ class Model:
                 raise ValueError(
                     f"{where}: its order is by numbers of the items alone, such as item('due'), not by {leaf}"
                 )
-        items = tuple(tuple((str(of), float(number)) for of, number in given.items()) for given in initial)
+        if not isinstance(initial, Sequence) or not all(isinstance(given, Mapping) for given in initial):
+            raise TypeError(f"{where}: initial holds a mapping for each item, such as [{{'size': 3}}], got {initial!r}")
+        items = tuple(
+            tuple((str(of), number_of(f"{where}: initial: {of!r}", number)) for of, number in given.items())
+            for given in initial
+        )
         if len(items) > capacity:
             raise ValueError(f"{where}: {len(items)} items at the start are more than the capacity {capacity:g}")
         self.stores[name] = Store(name, capacity, discipline, items)
@@ -199,7 +205,9 @@ class Model:
             if whole["format"] != FORMAT:
                 raise ValueError(f"format {whole['format']!r}; this version reads {FORMAT!r}")
             return from_dict(whole, cls(whole["name"]))
-        except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError, RecursionError) as error:
+        except KeyError as error:
+            raise ValueError(f"not a livesim model: no {error}") from error
+        except (TypeError, AttributeError, IndexError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a livesim model: {error}") from error
 
     def save(self, path: str | Path) -> None:

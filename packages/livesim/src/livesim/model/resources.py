@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from livesim.model.expressions import Expression
@@ -13,6 +14,8 @@ from livesim.model.verbs import periods, positive
 
 MODES = ("resume", "restart", "resample")
 """What becomes of an interrupted hold: the rest of it follows, or all of it again, or a new draw."""
+MOST_UNITS = 2**53
+"""Numbers are doubles: up to here every whole one is exact."""
 INTERRUPTIONS = ("finish", *MODES)
 """What becomes of jobs at work when capacity falls: they finish first, or are interrupted."""
 
@@ -147,15 +150,28 @@ def one_of(what: str, given: Any, known: Sequence[str]) -> str:
 
 def whole(what: str, number: Any, least: int) -> int:
     """The whole number, or an error where it is another kind of thing or too small."""
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or number != int(number) or number < least:
+    if not _is_real(number) or not math.isfinite(number) or number != int(number) or not least <= number < MOST_UNITS:
         wanted = "a positive integer" if least == 1 else f"a whole number of at least {least}"
+        wanted += " below 2**53" * (_is_real(number) and MOST_UNITS <= number < math.inf)
         raise ValueError(f"{what} must be {wanted}, got {number!r}")
     return int(number)
 
 
+def _is_real(number: Any) -> bool:
+    """Whether it is a number, NumPy's included, and not a truth value."""
+    return isinstance(number, Real) and not isinstance(number, bool)
+
+
+def number_of(what: str, number: Any) -> float:
+    """The number as a float, or an error where it is none, or is not finite."""
+    if not _is_real(number) or not math.isfinite(number):
+        raise ValueError(f"{what} must be a finite number, got {number!r}")
+    return float(number)
+
+
 def positive_number(what: str, number: Any) -> float:
     """The number as a float, or an error where it is not above 0."""
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not number > 0:
+    if not _is_real(number) or not number > 0:
         raise ValueError(f"{what} must be a number above 0, got {number!r}")
     return float(number)
 
@@ -170,6 +186,7 @@ __all__ = [
     "Schedule",
     "Store",
     "failures",
+    "number_of",
     "one_of",
     "positive_number",
     "schedule",

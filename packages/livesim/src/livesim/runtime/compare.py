@@ -15,10 +15,12 @@ from livesim import plots
 from livesim.analysis.comparison import compare_paired
 from livesim.analysis.intervals import Interval
 from livesim.analysis.selection import kim_nelson
+from livesim.compiler.table import compile_model, parameters
+from livesim.measures import Measures, unknown
 from livesim.model.builder import Model
 from livesim.runs import Runs
 from livesim.runtime.conduct import replicated
-from livesim.runtime.experiment import Experiment, Params
+from livesim.runtime.experiment import Experiment, Params, check_count
 from livesim.runtime.replicate import replicate
 from livesim.runtime.subject import Verbs
 
@@ -81,6 +83,9 @@ def compare(
     "mser5" finds is the longer one, for both. Other arguments are as for `replicate`.
     """
     ours, theirs = params if isinstance(params, tuple) else (params, params)
+    check_count("compare: n", n, 2)
+    for model, given in ((first, ours), (second, theirs)):
+        _check_metric(model, metric, given)
 
     def made(model: Model, warmup: float | str | None, params: Params | None, seed: int | None) -> Runs:
         return replicate(
@@ -148,8 +153,8 @@ def select_best(
     }  # fmt: skip
     if isinstance(warmup, str):
         raise ValueError(f"select_best: warmup must be a time, the same for all systems, got {warmup!r}")
-    if unknown := sorted((params or {}).keys() - set(names)):
-        raise ValueError(f"select_best: params: there is no system {unknown[0]!r}; there are: {', '.join(names)}")
+    if strange := sorted((params or {}).keys() - set(names)):
+        raise ValueError(f"select_best: params: there is no system {strange[0]!r}; there are: {', '.join(names)}")
     systems = [
         Experiment.of(Verbs(models[name].to_json()), params=(params or {}).get(name), **shared) for name in names
     ]
@@ -168,6 +173,19 @@ def select_best(
         dict(zip(names, found.means.tolist(), strict=True)),
         dict(zip(names, found.replications.tolist(), strict=True)),
     )
+
+
+def _check_metric(model: Model, metric: str, params: Params | None) -> None:
+    """Refuse a metric that the model's runs will not have, before they are made."""
+    if not isinstance(model, Model):
+        raise TypeError(f"compare: expected a livesim.Model, got {model!r}")
+    if callable(params):
+        params = params(0)
+    given = {name: np.ravel(numbers)[0] for name, numbers in (params or {}).items() if np.size(numbers)}
+    _, names = compile_model(model, parameters(model, given))
+    paths = Measures(names).paths
+    if metric not in paths:
+        raise unknown(metric, paths)
 
 
 def _pairs(metric: str, first: Runs, second: Runs) -> tuple[np.ndarray, np.ndarray]:

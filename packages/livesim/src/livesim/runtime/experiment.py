@@ -235,6 +235,10 @@ def _parameters(
 
 def _goals(kind: str, given: Mapping[str, float] | None) -> list[Goal]:
     goals = []
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(
+            f"replicate: {kind}: half-widths by metric, such as {{'customer.wait.mean': 0.05}}, got {given!r}"
+        )
     for metric, half_width in (given or {}).items():
         most = 1.0 if kind == "relative" else math.inf
         if not (isinstance(half_width, (int, float)) and 0.0 < half_width < most):
