@@ -80,7 +80,9 @@ def test_a_diagram_is_an_image_of_every_step(build: Callable[[], Model]) -> None
     model = build()
     image = ElementTree.fromstring(model.diagram())
     steps = sum(len(process.steps) for process in model.processes.values())
-    assert len(image.findall("{http://www.w3.org/2000/svg}rect")) == steps
+    background, *boxes = image.findall("{http://www.w3.org/2000/svg}rect")
+    assert background.attrib == {"width": "100%", "height": "100%", "fill": "#ffffff"}
+    assert len(boxes) == steps
 
 
 def test_names_are_escaped_in_a_diagram() -> None:

@@ -114,3 +114,15 @@ def test_importing_livesim_imports_none_of_the_heavy_ones() -> None:
     found = f"import sys, livesim; print([name for name in {heavy} if name in sys.modules])"
     told = subprocess.run([sys.executable, "-c", found], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_small_and_empty_numbers_can_be_read() -> None:
+    model = ls.Model("idle").resource("desk").resource("door")
+    model = model.process("visit", ls.arrive(every=50), ls.seize("door"), ls.hold(1), ls.release("door"), ls.depart())
+    runs = ls.replicate(model, 3, every=20.0, **RUN)
+    bars = runs.plot_utilization().axes[0]
+    for bar, text in zip(bars.patches, bars.texts, strict=True):
+        assert text.get_color() != "white"
+        assert text.get_position()[0] > bar.get_width()
+    for axes in runs.plot_over_time("desk.queue.mean").axes:
+        assert axes.get_ylim() == (0.0, 1.0)

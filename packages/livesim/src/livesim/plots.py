@@ -43,7 +43,7 @@ def over_time(times: np.ndarray, series: Mapping[str, np.ndarray], means: Mappin
             axes.axhline(means[path], color="0.4", linewidth=1, linestyle="--", label=f"mean {means[path]:.4g}")
         axes.set_title(path, loc="left", fontsize="medium")
         axes.set_xlim(starts[0], starts[-1])
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=0, top=None if np.nan_to_num(rows).max(initial=0.0) > 0 else 1.0)
         if means is not None or axes is panels[0]:
             axes.legend(fontsize="small", frameon=False, **place)
     panels[min(len(series), len(panels)) - 1].set_xlabel("time")
@@ -70,8 +70,10 @@ def utilization(resources: Mapping[str, Interval]) -> Any:
     means = np.array([resources[name].estimate for name in names])
     reach = np.array([resources[name].half_width for name in names])
     axes.barh(names, means, xerr=reach, color=COLOUR, height=0.6, error_kw={"ecolor": "0.2", "capsize": 3})
-    for place, mean in enumerate(means):
-        axes.text(0.01, place, f"{100 * mean:.1f} %", va="center", color="white", fontsize="small")
+    for place, (mean, end) in enumerate(zip(means, means + reach, strict=True)):
+        # A bar too short for its number has it behind its interval.
+        at, colour = (0.01, "white") if mean > 0.12 else (end + 0.01, "0.2")
+        axes.text(at, place, f"{100 * mean:.1f} %", va="center", color=colour, fontsize="small")
     axes.set_xlim(0, max(1.0, float((means + reach).max(initial=0.0))))
     axes.invert_yaxis()
     axes.set_xlabel("utilization")

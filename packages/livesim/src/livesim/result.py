@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from livesim import plots
+from livesim import plots, report
 from livesim.analysis.intervals import Interval
 from livesim.compiler.program import Action, Names
 from livesim.engine.reference import Trace as Columns
@@ -218,6 +218,9 @@ class Result:
         if self._course is None:
             raise ValueError(f"{what}: the run kept nothing over time; run it with every=, the length of an interval")
         return self._course
+
+    def __str__(self) -> str:
+        return report.of_run(repr(self), self._values)
 
     def __repr__(self) -> str:
         return f"<Result: time {self.start:g} to {self.until:g}, {self.events} events, seed {self.seed}>"

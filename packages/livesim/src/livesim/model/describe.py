@@ -51,6 +51,7 @@ def diagram(model: Model) -> str:
             '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">'
             '<path d="M0,0 L8,4 L0,8 z" fill="#555"/></marker></defs>'
         ),
+        '<rect width="100%" height="100%" fill="#ffffff"/>',
         f'<text x="24" y="24" font-size="15" font-weight="bold">{escape(model.name)}</text>',
     ]
     left = 24.0
