@@ -3,6 +3,7 @@
 import pytest
 from livesim import (
     Model,
+    Simulation,
     SimulationError,
     arrive,
     constant,
@@ -59,6 +60,14 @@ def test_a_gap_of_zero_is_refused_at_the_door():
         arrive(every=0)
     model = still(depart(), every=1).process("burst", arrive(every=0, limit=3), depart())
     assert run(model, until=10, seed=1)["burst"].completed == 3
+
+
+def test_a_simulation_that_is_stepped(monkeypatch):
+    monkeypatch.setattr(standstill, "MOST_EVENTS", 100_000)
+    monkeypatch.setattr("livesim.runtime.stepping._EVENTS", 50_000)
+    simulation = Simulation(still(label("again"), hold(0), jump("again")), seed=1)
+    with pytest.raises(SimulationError, match="job 1, at time 1: time stands still"):
+        simulation.step(until=10)
 
 
 def test_jobs_that_signal_each_other_for_ever():

@@ -16,6 +16,10 @@ from livesim.model.builder import Model
 from livesim.result import Result, Trace
 from livesim.runtime.run import run
 from livesim.runtime.snapshot import Snapshot
+from livesim.runtime.standstill import Standstill
+
+_EVENTS = 1_000_000
+"""Events between two looks at whether time goes on."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,12 @@ class Simulation:
         w = self._engine.arrays.world[0]
         before = self._engine.arrays.state()
         w["traced"] = 0
-        stop = 1 << 62 if events is None else int(w["events"]) + events
-        if self._engine.advance(until, stop_events=stop) == Status.ERROR:
+        chunk, standstill = (_EVENTS if events is None else events), Standstill(self._names)
+        while (status := self._engine.advance(until, stop_events=int(w["events"]) + chunk)) == Status.PAUSED:
+            if events is not None:
+                break
+            standstill.check(self._engine)
+        if status == Status.ERROR:
             # A run from the state before meets the same number, and says what is wrong with it.
             run(self.model, max(self.now, math.ulp(0.0)), start=self._snapshot(before))
         return Trace(self._engine.trace(), self._names)
