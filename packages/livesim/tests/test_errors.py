@@ -171,3 +171,11 @@ def test_waiting_with_something_in_hand_is_no_deadlock(engine: str) -> None:
 
 def test_a_signal_that_never_comes_is_no_deadlock() -> None:
     assert run(model(wait("godot"), depart()), 5, seed=1)["p"].in_process == 5
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_a_first_arrival_that_cannot_be_names_its_process(engine: str) -> None:
+    model = Model("m").process("fine", arrive(every=1), depart())
+    model = model.process("wrong", arrive(every=param("gap", 1)), depart())
+    with pytest.raises(SimulationError, match=r"process 'wrong', arrivals, at time 0: a time must be .*, got -3"):
+        run(model, until=10, seed=1, params={"gap": -3}, engine=engine)

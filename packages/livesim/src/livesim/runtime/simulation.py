@@ -143,7 +143,7 @@ def _advance(
         stop = simulation.outcome().events + _EVENTS
     if status == Status.ERROR:
         fault, pc, job, _, value = simulation.fault
-        where = "a resource's failures, or an arrival"
+        where = "a resource's failures"
         if pc >= 0:
             name, number, text = names.steps[pc]
             where = f"process {name!r}, step {number}, {text}, job {job}" if job else f"process {name!r}, arrivals"

@@ -94,17 +94,18 @@ def start(w: World) -> int:
             time = w.now + lasting
         if time < np.inf:
             schedule(w, time, CLASS_CAPACITY, w.n_sources + clock, False)
+    w.fault_pc = -1
     if fault == 0:
         for source in range(w.n_sources):
             time = next_arrival(w, source)
             if math.isnan(time):
                 fault = BAD_TIME
+                w.fault_pc = sources_of(w)[source].start
                 break
             if time < np.inf:
                 schedule(w, time, CLASS_ARRIVAL, source, False)
     if fault != 0:
         w.fault = fault
-        w.fault_pc = -1
         w.fault_serial = 0
         w.fault_process = -1
     return fault
