@@ -1,5 +1,6 @@
 """Fixtures of the recipes' tests."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,11 @@ class Mirror:
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, str, Any], list[float | None]] = {}
-        """(warmup, draws or series; name; chain) -> values; those before a whole state's tail are None."""
+        """(the list that holds it, name, chain) -> values of a series; those before a whole state's tail are None."""
         self.differences = self.fulls = 0
 
     def apply(self, data: dict[str, Any]) -> None:
-        kinds = [kind for kind in ("warmup", "draws", "series") if kind in data]
+        kinds = [kind for kind in ("warmup", "draws", "series", "steps", "observations", "quantiles") if kind in data]
         if data["full"]:
             self.fulls += 1
             self.values = {
@@ -50,6 +51,26 @@ class Mirror:
 @pytest.fixture
 def mirror() -> Mirror:
     return Mirror()
+
+
+def _from_json(value: Any) -> Any:
+    """A recorded value: arrays are `{"array": [...]}`."""
+    if isinstance(value, dict):
+        if set(value) == {"array"}:
+            return np.array(value["array"])
+        return {key: _from_json(item) for key, item in value.items()}
+    return [_from_json(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.fixture
+def recorded() -> Callable[[str], list[dict[str, Any]]]:
+    """What an engine sent: smc2, smc2-revised or bart, as `recorded/make.py` recorded it."""
+
+    def read(name: str) -> list[dict[str, Any]]:
+        text = (Path(__file__).parent / "recorded" / f"{name}.jsonl").read_text(encoding="utf-8")
+        return [_from_json(json.loads(line)) for line in text.splitlines()]
+
+    return read
 
 
 def _simulated(count: int, failing: int | None = None) -> list[dict[str, Any]]:

@@ -55,6 +55,37 @@ def test_steps_that_came_before_are_not_taken_again() -> None:
     assert series.full()["tail"] == [0.0, 1.0, 2.0, 3.0]
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 6000), st.integers(0, 6000), st.integers(0, 3000), st.integers(0, 2**32 - 1))
+def test_steps_that_are_cut_off_leave_what_was_before(length: int, count: int, more: int, seed: int) -> None:
+    """Exactly, but for one stretch, where its values are not held any more, and newest values that were overwritten."""
+    random = np.random.default_rng(seed)
+    rows, others = random.standard_normal(length), random.standard_normal(more)
+    series = Series()
+    series.add(rows)
+    held_from = max(0, length - RECENT)
+    series.cut(count)
+    count = min(count, length)
+    assert series.count == count
+    series.add(others)
+    whole = np.concatenate([rows[:count], others])
+    assert series.count == len(whole)
+    stride, found = series.stride, series.full()
+    for at, start in enumerate(range(0, len(whole), stride)):
+        stretch = whole[start : start + stride]
+        if start <= count < start + stride and start < held_from:
+            assert found["low"][at] <= stretch.min()
+            assert found["high"][at] >= stretch.max()
+        else:
+            assert (found["low"][at], found["high"][at]) == (stretch.min(), stretch.max())
+    tail = np.array(found["tail"])
+    steps = np.arange(found["tail_first"], len(whole))
+    lost = np.isnan(tail)
+    assert (steps[lost] < held_from).all()
+    assert (steps[~lost] >= min(held_from, count)).all()
+    assert_same(tail[~lost].tolist(), whole[steps[~lost]])
+
+
 @pytest.mark.parametrize("first", [10**9, 2**53])
 def test_a_jump_of_any_length(first: int) -> None:
     series = Series()

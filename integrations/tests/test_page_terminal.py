@@ -19,12 +19,14 @@ import livequeue
 import pytest
 from liverecipes.cli import main
 from liverecipes.page.terminal import Terminal
+from liverecipes.page.terminal.bart import BartDrawing
 from liverecipes.page.terminal.generic import GenericDrawing
 from liverecipes.page.terminal.nuts import NutsDrawing
 from liverecipes.page.terminal.show import DRAWINGS
 from liverecipes.page.terminal.sim import SimDrawing
+from liverecipes.page.terminal.smc2 import Smc2Drawing
 from liverecipes.page.terminal.spc import SpcDrawing
-from liverecipes.page.views import VIEWS, Generic, Nuts, Sim, Spc
+from liverecipes.page.views import VIEWS, Bart, Generic, Nuts, Sim, Smc2, Spc
 from liverecipes.spc.data import load
 from liverecipes.spc.recipe import Settings, run
 from rich.console import Console
@@ -159,6 +161,38 @@ def test_sim_shows_resources_and_intervals(simulated: Any) -> None:
     assert SimDrawing("r").rows(whole)[0].startswith("barber: busy 0.")
 
 
+def test_smc2_shows_states_and_parameters(recorded: Any) -> None:
+    view = fed(Smc2("r"), recorded("smc2"))
+    whole = view.full(view.full([])["names"])
+    text = drawn(Smc2Drawing("r"), whole)
+    for words in (
+        "SEIR  completed  run r", "observations 70 of 70", "log evidence -221.299", "ESS 136 of 150", "rejuvenations 7",
+        "states a filter 200", "95 % between",
+    ):  # fmt: skip
+        assert words in text
+    assert re.search(r"new +1 +1 +2 +█[▁▂▃▄▅▆▇█]+", text)
+    assert re.search(r"beta +0\.7981 +0\.5259 +0\.9927 +[▁▂▃▄▅▆▇█]+", text)
+    lines = Smc2Drawing("r").rows(whole)
+    assert lines[0] == "S: median 808, 95 % 689 to 947"
+    assert len(lines) == 10
+    failure = {"type": "smc2.failure/1", "part": "run", "seq": 1, "error": "\x1b[2J", "recovered": False, "t": 4}
+    text = drawn(Smc2Drawing("r"), fed(view, [failure]).full([]))
+    assert "observation 4: ?[2J" in text
+
+
+def test_bart_shows_columns_and_chains(recorded: Any) -> None:
+    whole = fed(Bart("r"), recorded("bart")).full([])
+    text = drawn(BartDrawing("r"), whole)
+    for words in ("BARTRegressor  completed  run r", "draws 240", "sigma, now 1.01", "... and 6 more columns"):
+        assert words in text
+    assert re.search(r"x0 +█+ +24\.9 % +100 %", text)
+    assert re.search(r"0 +6120 of 6120 +done +0\.9903 +2\.77 +12 % +12 % +7 %", text)
+    assert re.search(r"sigma +1\.007 +0\.0168 +1\.069 ▲ +21 ", text)
+    lines = BartDrawing("r").rows(whole)
+    assert lines[0].startswith("sigma: mean 1.007, sd 0.0168, R-hat 1.069")
+    assert "x7: 0.5 % of the splits, in 38 % of the draws" in lines
+
+
 def test_any_other_run_shows_its_parts_and_numbers() -> None:
     view = fed(Generic("r"), [toy(seq, level=float(seq), deep={"x": 2}) for seq in range(1200)])
     text = drawn(GenericDrawing("r"), view.full([]))
@@ -170,7 +204,7 @@ def test_any_other_run_shows_its_parts_and_numbers() -> None:
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_a_picture_fits_its_terminal(
-    width: int, height: int, sampled: tuple[Messages, ln.Result], nile: Messages, simulated: Any
+    width: int, height: int, sampled: tuple[Messages, ln.Result], nile: Messages, simulated: Any, recorded: Any
 ) -> None:
     names = ["mu", *(f"theta[{i}, {j}]" for i in range(2) for j in range(9))]
     many = [toy(seq, f"part-{seq % 40}", **{f"x{k}": 1.0 for k in range(30)}) for seq in range(120)]
@@ -181,6 +215,10 @@ def test_a_picture_fits_its_terminal(
         (SpcDrawing("r"), Spc("r").full([])),
         (SimDrawing("r"), fed(Sim("r"), simulated(30, failing=3)).full([])),
         (SimDrawing("r"), Sim("r").full([])),
+        (Smc2Drawing("r"), fed(Smc2("r"), recorded("smc2")).full(["S", "E", "I", "R", "beta", "gamma", "nu"])),
+        (Smc2Drawing("r"), Smc2("r").full([])),
+        (BartDrawing("r"), fed(Bart("r"), recorded("bart")).full([])),
+        (BartDrawing("r"), Bart("r").full([])),
         (GenericDrawing("r"), fed(Generic("r"), many).full([])),
         (GenericDrawing("r"), Generic("r").full([])),
     ):
@@ -190,7 +228,9 @@ def test_a_picture_fits_its_terminal(
             assert len(lines) <= height
 
 
-def test_hostile_names_reach_no_terminal(sampled: tuple[Messages, ln.Result], nile: Messages, simulated: Any) -> None:
+def test_hostile_names_reach_no_terminal(
+    sampled: tuple[Messages, ln.Result], nile: Messages, simulated: Any, recorded: Any
+) -> None:
     bad = "\x1b]0;gone\x07[red]x"
     start = {"type": "nuts.start/1", "part": "run", "seq": 0, "model": bad, "settings": {}, "seed": 1, "digest": ""}
     nuts = fed(Nuts("r"), [start | {"variables": [{"name": bad, "shape": [], "dims": None}]}]).full([])
@@ -199,7 +239,13 @@ def test_hostile_names_reach_no_terminal(sampled: tuple[Messages, ln.Result], ni
     generic = fed(Generic(bad), [toy(0, bad, **{bad: 1.0})]).full([])
     sim = fed(Sim(bad), simulated(3, failing=2)).full([])
     sim["model"] = sim["resources"][0]["name"] = sim["failures"][0]["error"] = sim["summary"][0]["name"] = bad
+    labels = {"model": bad, "state": [bad, "a", "b", "c", "d", "e"], "parameters": [bad, "f", "g", "h"]}
+    smc2 = fed(Smc2(bad), [m | labels if m["type"] == "smc2.start/1" else m for m in recorded("smc2")]).full([bad])
+    columns = {"model": bad, "columns": [bad] * 10}
+    bart = fed(Bart(bad), [m | columns if m["type"] == "bart.start/1" else m for m in recorded("bart")]).full([])
     drawings = (
+        (Smc2Drawing(bad), smc2),
+        (BartDrawing(bad), bart),
         (NutsDrawing(bad), nuts),
         (SpcDrawing(bad), spc),
         (GenericDrawing(bad), generic),

@@ -8,7 +8,7 @@ import livenuts as ln
 import numpy as np
 import pytest
 from liverecipes.page.hub import encode
-from liverecipes.page.views import Generic, Nuts, Sim, Spc, View
+from liverecipes.page.views import VIEWS, Generic, Nuts, Sim, Spc, View
 from liverecipes.page.views.choice import choose
 from liverecipes.page.views.generic import MOST_NAMES, MOST_PARTS, MOST_SERIES, MOST_TEXT
 from liverecipes.spc.data import load
@@ -250,7 +250,28 @@ def test_generic_is_bounded_whatever_comes() -> None:
     encode(whole)
 
 
-@pytest.mark.parametrize("view", [Nuts("r"), Sim("r"), Spc("r"), Generic("r")], ids=lambda view: view.name)
+def test_numbers_of_the_start_are_settings_and_what_grows_comes_first() -> None:
+    view = Generic("r")
+    view.take(toy(0, "run", settings={"n": 400, "deep": {"rate": 0.5}}, seed=7))
+    for seq in range(3):
+        view.take(toy(seq, seed=seq, level=float(seq)))
+    whole = view.full([])
+    assert whole["names"] == whole["shown"] == ["seed", "level"]
+    once = [{"name": "settings.n", "value": 400.0}, {"name": "settings.deep.rate", "value": 0.5}]
+    assert whole["once"] == [*once, {"name": "seed", "value": 7.0}]
+
+    # What part run says again is a series too, behind the others.
+    mark = view.mark()
+    view.take(toy(1, "run", settings={"n": 800}))
+    view.take(toy(0, "late", x=1.0))
+    assert view.since(mark, []) is None
+    whole = view.full([])
+    assert whole["names"] == ["seed", "level", "x", "settings.n"]
+    assert [each["tail"] for each in whole["series"] if each["name"] == "settings.n"] == [[400.0, 800.0]]
+    assert [each["name"] for each in whole["once"]] == ["settings.deep.rate", "seed"]
+
+
+@pytest.mark.parametrize("view", [view("r") for view in (*VIEWS.values(), Generic)], ids=lambda view: view.name)
 def test_before_the_first_message_and_after_too_many(view: View) -> None:
     encode(view.full(["nothing"]))
     mark = view.mark()

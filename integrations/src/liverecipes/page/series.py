@@ -69,6 +69,23 @@ class Series:
         self._used = half
         self.stride *= 2
 
+    def cut(self, count: int) -> None:
+        """Forget the steps from `count` on: others come in their place.
+
+        A stretch that began before `count`, so long ago that its values are not held any more, keeps its extremes.
+        """
+        if count >= self.count:
+            return
+        self._used = _stretches(count, self.stride)
+        start = count - count % self.stride
+        if self.count - RECENT <= start < count:
+            values = self._recent[np.arange(start, count) % RECENT]
+            self._low[self._used - 1] = np.fmin.reduce(values)
+            self._high[self._used - 1] = np.fmax.reduce(values)
+        # What stood before the newest values was overwritten by those that are forgotten.
+        self._recent[np.arange(max(0, count - RECENT), max(0, self.count - RECENT)) % RECENT] = np.nan
+        self.count = count
+
     def full(self, column: int = 0) -> dict[str, Any]:
         """Return the history of a column: extremes by stretch, the last one unfinished, and the newest values."""
         tail = max(0, self.count - TAIL)

@@ -2,12 +2,14 @@
 
 import { count, duration, element, say } from "./dom.js";
 import { redraw, theme } from "./plot.js";
+import bart from "./views/bart.js";
 import generic from "./views/generic.js";
 import nuts from "./views/nuts.js";
 import sim from "./views/sim.js";
+import smc2 from "./views/smc2.js";
 import spc from "./views/spc.js";
 
-const VIEWS = { nuts, sim, spc, generic };
+const VIEWS = { nuts, smc2, bart, sim, spc, generic };
 const at = (id) => document.getElementById(id);
 const shows = new Map(); // run -> the series that were asked for
 const rows = new Map(); // run -> its entry in the list

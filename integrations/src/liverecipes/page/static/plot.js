@@ -96,7 +96,8 @@ export function redraw() {
 /**
  * A plot of lines against steps.
  *
- * `lines`: [{label, colour, dash, width, fill, points, stepped}]; `columns()` returns x and a column a line;
+ * `lines`: [{label, colour, dash, width, fill, points, stepped, joined}], `points` their size, 0 for never, else where
+ * steps are few, `joined` over missing steps; `bands`: [{series: [upper, lower], fill}], lines from 1; `columns()` returns x and a column a line;
  * `x()` and `y()` return the axes' ends, or null where the data tell; `behind` and `before` draw on the canvas, with
  * (uPlot, context, theme); `label(x)` names a step; `read(text)` is told what is under the cursor.
  */
@@ -192,9 +193,9 @@ export class Plot extends Picture {
         fill: line.fill ? () => colour(line.fill) : undefined,
         width: line.width ?? 1,
         dash: line.dash?.length ? line.dash : undefined,
-        points: line.points ? { show: true, size: line.points, width: 0, fill: () => colour(line.colour) } : { show: (u, k, from, to) => !line.stepped && to - from < 30, size: 4, width: 0, fill: () => colour(line.colour) },
+        points: line.points === 0 ? { show: false } : line.points ? { show: true, size: line.points, width: 0, fill: () => colour(line.colour) } : { show: (u, k, from, to) => !line.stepped && to - from < 30, size: 4, width: 0, fill: () => colour(line.colour) },
         paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
-        spanGaps: false,
+        spanGaps: line.joined ?? false,
       }))],
       bands: options.bands,
       hooks: {
@@ -209,6 +210,14 @@ export class Plot extends Picture {
     plot.over.setAttribute("aria-label", options.title ?? "plot");
     return plot;
   }
+}
+
+/** How an axis of steps grows: to the first of 20, 40, 80, ... that is enough, so that it rarely moves, up to `total`. */
+export function grown(count, total, running, least = 20) {
+  if (!running) return Math.max(count, 1);
+  let end = least;
+  while (end < count) end *= 2;
+  return Math.max(count, total ? Math.min(end, total) : end, 1);
 }
 
 /** A figure: its name, what is printed beside it, and room for a plot. */

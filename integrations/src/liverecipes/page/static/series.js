@@ -74,9 +74,10 @@ function coarser(extremes, factor, extreme) {
 
 /**
  * The columns of a plot with a line each of several series (undefined: no line yet), on one grid of steps: x first.
- * Where a stretch is longer than one step, it has two points, its least and its greatest value.
+ * Where a stretch is longer than one step, it has two points: its least and its greatest value, or twice that of the
+ * two which `edges` names for the line, "low" or "high".
  */
-export function overview(lines, offset = 0) {
+export function overview(lines, offset = 0, edges = []) {
   const stride = Math.max(1, ...lines.map((line) => line?.stride ?? 1));
   const length = Math.ceil(Math.max(0, ...lines.map((line) => line?.count ?? 0)) / stride);
   const x = [];
@@ -84,13 +85,14 @@ export function overview(lines, offset = 0) {
     if (stride === 1) x.push(offset + at);
     else x.push(offset + (at + 0.25) * stride, offset + (at + 0.75) * stride);
   }
-  const columns = lines.map((line) => {
+  const columns = lines.map((line, k) => {
     if (!line) return new Array(x.length).fill(null);
     const low = coarser(line.low, stride / line.stride, least);
     const y = stride === 1 ? [...low] : [];
     if (stride > 1) {
       const high = coarser(line.high, stride / line.stride, greatest);
-      for (let at = 0; at < low.length; at++) y.push(low[at], high[at]);
+      const [first, second] = [edges[k] === "high" ? high : low, edges[k] === "low" ? low : high];
+      for (let at = 0; at < low.length; at++) y.push(first[at], second[at]);
     }
     while (y.length < x.length) y.push(null);
     return y;
@@ -104,6 +106,22 @@ export function newest(lines, offset = 0) {
   const x = [];
   for (let step = Math.max(0, end - TAIL); step < end; step++) x.push(step);
   return [x.map((step) => step + offset), ...lines.map((line) => x.map((step) => (line && step < line.count ? line.at(step) : null)))];
+}
+
+/** Take what came of several series, whole or their newest values, into a map by `name` and `chain`; tell the names. */
+export function take(series, came, place = (each) => `${each.name}\n${each.chain}`) {
+  const touched = new Set();
+  for (const each of came) {
+    const where = place(each);
+    if ("values" in each) {
+      if (!series.has(where)) series.set(where, new Series());
+      series.get(where).add(each.values, each.from);
+    } else {
+      series.set(where, new Series(each));
+    }
+    touched.add(each.name);
+  }
+  return touched;
 }
 
 /** Two sets of columns, one after the other. */

@@ -29,7 +29,8 @@ class GenericDrawing:
 
     def rows(self, data: dict[str, Any]) -> list[str]:
         parts = [f"{each['part']}: {count(each['count'])} messages, the last {each['type']}" for each in data["parts"]]
-        return parts + [f"{each['name']} ({each['chain']}): {number(latest(each))}" for each in data["series"]]
+        grown = [f"{each['name']} ({each['chain']}): {number(latest(each))}" for each in data["series"]]
+        return parts + grown + [f"{each['name']}: {number(each['value'])}" for each in data["once"]]
 
     def _parts(self, data: dict[str, Any], room: int) -> RenderableType:
         table = columns(("part", "type of the last", "messages"), 2)

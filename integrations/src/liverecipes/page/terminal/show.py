@@ -13,9 +13,11 @@ from rich.text import Text
 
 from ...terminal import printable
 from ..watch import Picture, Watch
+from .bart import BartDrawing
 from .generic import GenericDrawing
 from .nuts import NutsDrawing
 from .sim import SimDrawing
+from .smc2 import Smc2Drawing
 from .spc import SpcDrawing
 
 _WIDEST = 120
@@ -42,6 +44,8 @@ class Drawing(Protocol):
 
 DRAWINGS: dict[str, Callable[[str], Drawing]] = {
     "nuts": NutsDrawing,
+    "smc2": Smc2Drawing,
+    "bart": BartDrawing,
     "sim": SimDrawing,
     "spc": SpcDrawing,
     "generic": GenericDrawing,

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from ...errors import BadInput
+from .bart import Bart
 from .generic import Generic
 from .nuts import Nuts
 from .sim import Sim
+from .smc2 import Smc2
 from .spc import Spc
 
 
@@ -47,7 +49,7 @@ class OwnView(View, Protocol):
 Views = dict[str, Callable[[str], View]]
 """Family, which is what stands before the first dot of a message's type -> its view; others have `Generic`."""
 
-VIEWS: Views = {"nuts": Nuts, "sim": Sim, "spc": Spc}
+VIEWS: Views = {"nuts": Nuts, "smc2": Smc2, "bart": Bart, "sim": Sim, "spc": Spc}
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 
 
@@ -74,4 +76,17 @@ def family(message: dict[str, Any]) -> str:
     return str(message["type"]).split(".", 1)[0]
 
 
-__all__ = ["VIEWS", "Generic", "Nuts", "OwnView", "Sim", "Spc", "View", "Views", "family", "scripts"]
+__all__ = [
+    "VIEWS",
+    "Bart",
+    "Generic",
+    "Nuts",
+    "OwnView",
+    "Sim",
+    "Smc2",
+    "Spc",
+    "View",
+    "Views",
+    "family",
+    "scripts",
+]

@@ -1,6 +1,7 @@
 """Any other run on the page: its parts, every number found in its messages, and the last message of each part.
 
-A difference holds `parts` whole, the values that came, and the last messages that are new.
+A number of part `run`, most often a setting, is one of `once` until it comes a second time; all others have a series.
+A difference holds `parts` and `once` whole, the values that came, and the last messages that are new.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ class Generic:
         self._parts: dict[str, _Part] = {}
         self._names: dict[str, None] = {}
         self._series: dict[tuple[str, str], _Numbers] = {}
+        self._once: dict[str, float] = {}
         self._structure = 0
         self._messages = 0
 
@@ -48,7 +50,18 @@ class Generic:
         for key, value in message.items():
             if key not in _NOT_VALUES:
                 for path, number in _numbers(key, value):
-                    self._number(name, path, number)
+                    if name == "run" and ("run", path) not in self._series:
+                        self._number_of_run(path, number)
+                    else:
+                        self._number(name, path, number)
+
+    def _number_of_run(self, name: str, value: float) -> None:
+        first = self._once.pop(name, None)
+        if first is not None:
+            self._number("run", name, first)
+            self._number("run", name, value)
+        elif len(self._once) < MOST_NAMES:
+            self._once[name] = value
 
     def _number(self, part: str, name: str, value: float) -> None:
         numbers = self._series.get((part, name))
@@ -61,13 +74,14 @@ class Generic:
         numbers.add(value)
 
     def full(self, show: Sequence[str]) -> dict[str, Any]:
-        shown = choose(show, self._names, _DEFAULT_SHOWN)
+        names = self._in_order()
+        shown = choose(show, names, _DEFAULT_SHOWN)
         series = [
             {"name": name, "chain": part} | numbers.series().full()
             for (part, name), numbers in self._series.items()
             if name in shown
         ]
-        return {"names": list(self._names), "shown": shown, "series": series} | self._state(0)
+        return {"names": names, "shown": shown, "series": series} | self._state(0)
 
     def since(self, mark: Any, show: Sequence[str]) -> dict[str, Any] | None:
         structure, messages, counts = mark
@@ -75,7 +89,7 @@ class Generic:
             return None
         if max((numbers.series().count - counts[key] for key, numbers in self._series.items()), default=0) > RECENT:
             return None
-        shown = choose(show, self._names, _DEFAULT_SHOWN)
+        shown = choose(show, self._in_order(), _DEFAULT_SHOWN)
         series = [
             {"name": name, "chain": part, "from": start, "values": numbers.series().since(start)}
             for (part, name), numbers in self._series.items()
@@ -86,10 +100,16 @@ class Generic:
     def mark(self) -> Any:
         return self._structure, self._messages, {key: each.series().count for key, each in self._series.items()}
 
+    def _in_order(self) -> list[str]:
+        """The names: those of part `run` alone stand last."""
+        others = {name for part, name in self._series if part != "run"}
+        return sorted(self._names, key=lambda name: name not in others)
+
     def _state(self, messages: int) -> dict[str, Any]:
         return {
             "status": self._status,
             "messages": self._messages,
+            "once": [{"name": name, "value": value} for name, value in self._once.items()],
             "parts": [
                 {"part": name, "count": part.count, "type": str(part.last["type"])}
                 for name, part in self._parts.items()

@@ -4,30 +4,18 @@ A difference holds `chains`, `summary`, `divergent` and `failures` whole, and of
 """
 
 import math
-import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import livenuts
 import numpy as np
 from livenuts.diagnostics import scalar_names
+from numpy.typing import NDArray
 
-from ..series import RECENT, Series
+from .chains import MOST_NAMES, Chain, Chains, Trace
 from .choice import choose
 
-MOST_NAMES = 200
-MOST_TRACED = 16
-"""Chains with traces and in the summary."""
-MOST_CHAINS = 64
-"""Chains in the table."""
-LARGEST_RHAT = 1000.0
-"""What is told of chains that stand still in different places, which have an infinite one."""
 _DEFAULT_SHOWN = 4
-_BLOCK = 64
-_EVERY = 1.0
-"""Seconds between two summaries, at least."""
 
 
 class Nuts:
@@ -42,29 +30,24 @@ class Nuts:
         self._variables: list[dict[str, Any]] = []
         self._layout: list[tuple[str, int, int]] | None = None  # variable, its elements, how many have a name here
         self._names: dict[str, int] = {}  # scalar -> column
-        self._chains: dict[int, _Chain] = {}
+        self._chains = Chains(lambda k, traced: _Chain(k, traced, self._names, self._names), self._rows)
         self._failures: deque[dict[str, Any]] = deque(maxlen=20)
-        self._structure = 0  # counts what a difference cannot tell
-        self._running = livenuts.RunningSummary()
-        self._summary: dict[str, np.ndarray] = {}
-        self._summary_at, self._summary_of = -math.inf, 0
-        self._taken = 0
 
     def take(self, message: dict[str, Any]) -> None:
         kind = message["type"]
         if kind == "nuts.draw/1":
-            chain = self._chain(message["chain"])
-            if chain is not None and chain.take(message, chain.draws):
-                if message["stats"]["diverging"]:
+            chain = self._chains.get(message["chain"])
+            if chain is not None and self._chains.take(chain, chain.draws, message):
+                chain.stats = message["stats"]
+                if chain.stats["diverging"]:
                     chain.diverged(message["draw"])
-                self._filled(chain, chain.draws)
         elif kind == "nuts.warmup/1":
-            chain = self._chain(message["chain"])
-            if chain is not None and chain.take(message, chain.warmup):
-                self._filled(chain, chain.warmup)
+            chain = self._chains.get(message["chain"])
+            if chain is not None and self._chains.take(chain, chain.warmup, message):
+                chain.stats = message["stats"]
         elif kind == "nuts.progress/1":
             for each in message["chains"]:
-                chain = self._chain(each["chain"])
+                chain = self._chains.get(each["chain"])
                 if chain is not None:
                     chain.progress = each
         elif kind == "nuts.start/1":
@@ -77,48 +60,30 @@ class Nuts:
             self._status = str(message["status"])
 
     def full(self, show: Sequence[str]) -> dict[str, Any]:
-        self._take_in()
+        self._chains.take_in()  # names may come with the first values
         shown = choose(show, self._names, _DEFAULT_SHOWN)
-        series: dict[str, list[dict[str, Any]]] = {"warmup": [], "draws": []}
-        for (k, phase), trace in self._traces().items():
-            for name in shown:
-                series[phase].append({"name": name, "chain": k} | self._series(trace).full(self._names[name]))
         return {
             "model": self._model,
             "settings": self._settings,
             "variables": self._variables[:MOST_NAMES],
             "names": list(self._names),
             "shown": shown,
-            **series,
+            **self._chains.full(shown),
             **self._state(shown),
         }
 
     def since(self, mark: Any, show: Sequence[str]) -> dict[str, Any] | None:
-        self._take_in()
-        structure, counts = mark
-        traces = self._traces()
-        if structure != self._structure:
-            return None
-        if sum(trace.series.count - counts[key] for key, trace in traces.items()) > RECENT:
-            return None
         shown = choose(show, self._names, _DEFAULT_SHOWN)
-        series: dict[str, list[dict[str, Any]]] = {"warmup": [], "draws": []}
-        for (k, phase), trace in traces.items():
-            start = counts[k, phase]
-            if trace.series.count > start:
-                for name in shown:
-                    values = self._series(trace).since(start, self._names[name])
-                    series[phase].append({"name": name, "chain": k, "from": start, "values": values})
-        return series | self._state(shown)
+        came = self._chains.since(mark, shown)
+        return None if came is None else came | self._state(shown)
 
     def mark(self) -> Any:
-        self._take_in()
-        return self._structure, {key: trace.series.count for key, trace in self._traces().items()}
+        return self._chains.mark()
 
     def _begin(self, start: dict[str, Any]) -> None:
         self._model, self._settings, self._variables = str(start["model"]), start["settings"], start["variables"]
         self._status = "running"
-        self._structure += 1
+        self._chains.structure += 1
         if self._layout is None:
             self._lay_out({str(each["name"]): tuple(each["shape"]) for each in self._variables})
 
@@ -135,61 +100,13 @@ class Nuts:
             for scalar in names:
                 self._names[scalar] = len(self._names)
             self._layout.append((name, size, len(names)))
-        self._structure += 1
+        self._chains.structure += 1
 
-    def _chain(self, k: int) -> "_Chain | None":
-        chain = self._chains.get(k)
-        if chain is None and len(self._chains) < MOST_CHAINS:
-            chain = self._chains[k] = _Chain(k, traced=len(self._chains) < MOST_TRACED)
-            self._structure += 1
-        return chain
-
-    def _traces(self) -> dict[tuple[int, str], "_Trace"]:
-        return {
-            (k, phase): trace
-            for k, chain in sorted(self._chains.items())
-            if chain.traced
-            for phase, trace in (("warmup", chain.warmup), ("draws", chain.draws))
-        }
-
-    def _series(self, trace: "_Trace") -> Series:
-        """The trace's series, made wide enough once the scalars are known."""
-        if trace.series.width != len(self._names):
-            trace.series = Series(len(self._names))
-        return trace.series
-
-    def _filled(self, chain: "_Chain", trace: "_Trace") -> None:
-        self._taken += 1
-        if len(trace.waiting) == _BLOCK:
-            self._enter(chain, trace)
-
-    def _take_in(self) -> None:
-        for chain in self._chains.values():
-            for trace in (chain.warmup, chain.draws):
-                self._enter(chain, trace)
-
-    def _enter(self, chain: "_Chain", trace: "_Trace") -> None:
-        """Enter the messages that wait into the series and, if they are draws, into the summary."""
-        messages, trace.waiting = trace.waiting, []
-        if not messages or not chain.traced:
-            return
-        if self._layout is None:
-            self._lay_out({name: np.shape(value) for name, value in messages[0]["values"].items()})
-        if not self._names:
-            return
-        rows = self._matrix([message["values"] for message in messages])
-        series = self._series(trace)
-        steps = [message["seq"] for message in messages]
-        breaks = [0, *(at for at, (one, next) in enumerate(pairwise(steps), 1) if next != one + 1), len(steps)]
-        for start, stop in pairwise(breaks):
-            series.add(rows[start:stop], steps[start])
-        if trace is chain.draws:
-            for message, row in zip(messages, rows, strict=True):
-                # The named scalars as one variable: of a model with millions of them the others are left out.
-                self._running(message | {"values": {"": row}})
-
-    def _matrix(self, rows: list[dict[str, Any]]) -> np.ndarray:
+    def _rows(self, chain: "_Chain", trace: Trace, messages: list[dict[str, Any]]) -> NDArray[Any]:
         """The named scalars of each draw: (draw, scalar)."""
+        rows = [message["values"] for message in messages]
+        if self._layout is None:
+            self._lay_out({name: np.shape(value) for name, value in rows[0].items()})
         assert self._layout is not None
         blocks = [np.empty((len(rows), 0))]
         for name, size, named in self._layout:
@@ -202,11 +119,12 @@ class Nuts:
         return np.concatenate(blocks, axis=1)
 
     def _state(self, shown: list[str]) -> dict[str, Any]:
+        over = self._status != "running"
         return {
             "status": self._status,
-            "chains": [self._row(chain) for _, chain in sorted(self._chains.items())],
-            "summary": self._summarise(shown),
-            "divergent": {str(k): list(chain.divergent) for k, chain in sorted(self._chains.items())},
+            "chains": [self._row(chain) for chain in self._chains],
+            "summary": self._chains.summarise(shown, self._names, over),
+            "divergent": {str(chain.k): list(chain.divergent) for chain in self._chains},
             "failures": list(self._failures),
         }
 
@@ -227,63 +145,19 @@ class Nuts:
             "step_size": stats.get("step_size", progress.get("step_size")),
             "acceptance_rate": stats.get("acceptance_rate", progress.get("acceptance_rate")),
             "tree_depth": stats.get("tree_depth"),
-            "lag": None if over or chain.heard is None else time.monotonic() - chain.heard,
+            "lag": None if over else chain.lag(),
         }
 
-    def _summarise(self, shown: list[str]) -> list[dict[str, Any]]:
-        now = time.monotonic()
-        due = now >= self._summary_at + _EVERY or self._status != "running"
-        if self._summary_of != self._taken and due:
-            with np.errstate(all="ignore"):  # draws that are constant, not finite or too few have no R-hat
-                self._summary = _told(self._running.summary().columns)
-            self._summary_at, self._summary_of = now, self._taken
-        if not self._summary or len(self._summary["mean"]) != len(self._names):
-            return []
-        return [
-            {"name": name} | {key: float(column[self._names[name]]) for key, column in self._summary.items()}
-            for name in shown
-        ]
 
+class _Chain(Chain):
+    stats: dict[str, Any]
+    """Of its newest iteration."""
 
-def _told(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The columns that are shown: no effective sample size of a constant or of what is not finite, a bounded R-hat."""
-    moves = np.isfinite(columns["sd"]) & (columns["sd"] > 0)
-    return {
-        "mean": columns["mean"],
-        "sd": columns["sd"],
-        "rhat": np.minimum(columns["r_hat"], LARGEST_RHAT),
-        "ess": np.where(moves, columns["ess_mean"], np.nan),
-    }
-
-
-class _Trace:
-    """The warm-up of a chain, or its draws."""
-
-    def __init__(self) -> None:
-        self.series = Series(0)
-        self.waiting: list[dict[str, Any]] = []
-        self.next = 0
-
-
-class _Chain:
-    def __init__(self, k: int, traced: bool) -> None:
-        self.k, self.traced = k, traced
-        self.warmup, self.draws = _Trace(), _Trace()
-        self.stats: dict[str, Any] = {}
-        self.progress: dict[str, Any] = {}
-        self.heard: float | None = None
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.stats = {}
         self.divergences = 0
         self.divergent: deque[int] = deque(maxlen=200)
-
-    def take(self, message: dict[str, Any], trace: _Trace) -> bool:
-        """Tell whether the message is new: a restarted engine sends some again."""
-        if message["seq"] < trace.next:
-            return False
-        trace.next = message["seq"] + 1
-        trace.waiting.append(message)
-        self.stats = message["stats"]
-        self.heard = time.monotonic()
-        return True
 
     def diverged(self, draw: int) -> None:
         self.divergences += 1

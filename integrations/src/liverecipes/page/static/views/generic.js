@@ -1,6 +1,6 @@
 // A run of any engine: its parts, every number that its messages hold, and the last message of each part.
 
-import { count, element, number, picker, say } from "../dom.js";
+import { count, element, number, picker, say, tiles } from "../dom.js";
 import { figure, look, Plot, sample } from "../plot.js";
 import { overview, Series } from "../series.js";
 
@@ -16,10 +16,11 @@ export default function mount(root, page) {
   const plots = element("div", { class: "grid small", "data-testid": "numbers" });
   const numbers = picker((names) => page.show(names), "numbers");
   const texts = element("div", { class: "texts", "data-testid": "last" });
-  const none = element("p", { class: "detail", textContent: "Its messages hold no numbers so far." });
+  const none = element("p", { class: "detail", textContent: "Its messages hold no numbers that grow so far." });
+  const once = element("dl", { class: "facts once", "data-testid": "once" });
   root.append(
     element("section", {}, element("h2", { textContent: "Parts" }), element("div", { class: "table" }, table)),
-    element("section", {}, element("div", { class: "tools" }, element("h2", { textContent: "Numbers" }), numbers.root), numbers.panel, none, plots),
+    element("section", {}, element("div", { class: "tools" }, element("h2", { textContent: "Numbers" }), numbers.root), numbers.panel, none, plots, once),
     element("section", {}, element("h2", { textContent: "Last messages" }), texts),
   );
 
@@ -71,6 +72,8 @@ export default function mount(root, page) {
         shown.shown.root.dataset.count = String(held.reduce((sum, each) => sum + each.count, 0));
         say(shown.shown.facts, held.length === 1 ? `now ${number(held[0].tail.at(-1))}` : `${held.length} parts`);
       }
+      tiles(once, state.once.map(({ name, value }) => [name, number(value)]));
+      once.hidden = !state.once.length;
       state.parts.forEach((part, place) => {
         if (!body.children[place]) body.append(element("tr", {}, element("td"), element("td"), element("td")));
         [part.part, count(part.count), part.type].forEach((text, cell) => say(body.children[place].children[cell], text));

@@ -2,7 +2,7 @@
 
 import { count, duration, element, number, picker, say, tiles } from "../dom.js";
 import { figure, Plot, theme } from "../plot.js";
-import { overview, Series } from "../series.js";
+import { overview, take } from "../series.js";
 
 const CURVES = ["high", "low", "value", "mean"];
 const COLUMNS = ["resource", "utilization", "mean queue", "mean wait"];
@@ -110,16 +110,7 @@ export default function mount(root, page) {
       state = full ? rest : { ...state, ...rest };
       if (full) series = new Map();
       const touched = new Set(full || before?.status !== state.status ? state.shown : []);
-      for (const each of came) {
-        const where = `${each.name}\n${each.chain}`;
-        if ("values" in each) {
-          if (!series.has(where)) series.set(where, new Series());
-          series.get(where).add(each.values, each.from);
-        } else {
-          series.set(where, new Series(each));
-        }
-        touched.add(each.name);
-      }
+      for (const name of take(series, came)) touched.add(name);
       if (full) {
         if (!before || String(before.shown) !== String(state.shown)) build();
         metrics.set(state.names, state.shown);
