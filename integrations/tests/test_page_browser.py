@@ -476,6 +476,146 @@ def test_a_simulation_from_its_first_replication_to_its_end(
     see_ink(opened, "[data-testid=metric-plot] canvas")
 
 
+def publish_all(memory: livequeue.Queue, run: str, messages: list[dict[str, Any]]) -> None:
+    with memory.publisher(run) as publisher:
+        for message in messages:
+            publisher(message)
+
+
+def test_online_smc2_from_its_first_observation_to_its_end(
+    page: Page, memory: livequeue.Queue, tab: Callable[..., Any], recorded: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    messages = recorded("smc2")
+    steps = [message for message in messages if message["type"] == "smc2.step/1"]
+    with memory.publisher("city") as publisher:
+        for message in messages[:1]:
+            publisher(message)
+        publisher.flush()
+        opened = tab(page.url)
+        see(opened, "view", "No observation was taken in so far")
+        for message in messages[1:40]:
+            publisher(message)
+        publisher.flush()
+        # The state that the reports are of comes first, by itself, and large.
+        see(opened, "first", "new")
+        see_ink(opened, "[data-testid=fan-plot] canvas")
+        for message in messages[40:]:
+            publisher(message)
+    see(opened, "fact-status", "completed")
+    see(opened, "fact-observations", "70 of 70")
+    see(opened, "fact-log-evidence", "-221.299")
+    see(opened, "fact-rejuvenations", "7")
+    see(opened, "legend", "bands: 50 % and 95 %. Points: observations.")
+    see(opened, "parameters", "now 0.7981 · 95 % 0.5259 to 0.9927")
+    wait_until(opened, "() => document.querySelector('[data-testid=fan-plot]').columns?.[0].length === 70")
+    columns = opened.evaluate("document.querySelector('[data-testid=fan-plot]').columns")
+    expected = np.array([step["state"]["quantiles"][[4, 0, 3, 1, 2], 4] for step in steps]).T
+    np.testing.assert_array_equal(columns[1:6], expected)
+    observed = [None if np.isnan(step["y"][0]) else step["y"][0] for step in steps]
+    assert columns[6] == observed
+    assert None in observed
+    moved = [step["t"] for step in steps if step["rejuvenated"]]
+    at(opened, "acceptance-plot").scroll_into_view_if_needed()
+    wait_until(
+        opened, "n => document.querySelector('[data-testid=acceptance-plot]').columns?.[0].length === n", len(moved)
+    )
+    see_ink(opened, "[data-testid=ess-plot] canvas")
+    # Another choice is another set of fans; where no state is chosen, none stands first.
+    at(opened, "pick").click()
+    for name in ("S", "E", "I", "new", "sigma", "nu"):
+        at(opened, "pick-options").get_by_label(name, exact=True).uncheck()
+    playwright.expect(at(opened, "fan")).to_have_count(2)
+    assert at(opened, "first").locator("figure").count() == 0
+
+
+def test_an_observation_that_is_set_right_is_drawn_in_its_place(
+    page: Page, memory: livequeue.Queue, tab: Callable[..., Any], recorded: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    messages = recorded("smc2-revised")
+    newest = {step["t"]: step for step in messages if step["type"] == "smc2.step/1"}
+    with memory.publisher("level") as publisher:
+        for message in messages[:21]:
+            publisher(message)
+        publisher.flush()
+        opened = tab(page.url)
+        see(opened, "fact-observations", "20")
+        wait_until(opened, "() => document.querySelector('[data-testid=fan-plot]')?.columns?.[0].length === 20")
+        for message in messages[21:]:
+            publisher(message)
+    see(opened, "fact-revised", "1")
+    told = [newest[t]["state"]["quantiles"][2, 0] for t in range(20)]
+    wait_until(
+        opened,
+        "told => String(document.querySelector('[data-testid=fan-plot]').columns[5]) === String(told)",
+        told,
+    )
+
+
+def test_bart_from_its_burn_in_to_its_end(
+    page: Page, memory: livequeue.Queue, tab: Callable[..., Any], recorded: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    messages = recorded("bart")
+    draws = [message for message in messages if message["type"] == "bart.draw/1"]
+    burning = [m for m in messages if m["type"] == "bart.progress/1" and m["chains"][0]["sweep"] < 6000]
+    idle = burning[0] | {"chains": [{"chain": chain, "sweep": 0, "sigma": 1.1} for chain in (0, 1)]}
+    with memory.publisher("friedman") as publisher:
+        for message in (messages[0], idle):
+            publisher(message)
+        publisher.flush()
+        opened = tab(page.url)
+        see(opened, "fact-time-left", "compiling")
+        for message in burning:
+            publisher(message)
+        publisher.flush()
+        see(opened, "chain-1", "5\u2009649 of 6\u2009120")
+        see(opened, "view", "No draws so far")
+        see_ink(opened, "[data-testid=trace-plot] canvas")
+        for message in draws:
+            publisher(message)
+        publisher(messages[-1])
+    see(opened, "fact-status", "completed")
+    see(opened, "fact-draws", "240")
+    see(opened, "chain-0", "11.5 %")
+    see(opened, "traces", "R-hat 1.069 ▲ not mixed")
+    at(opened, "span-draws").click()
+    wait_until(opened, "() => document.querySelector('[data-testid=trace-plot]').columns[0].length === 120")
+    columns = opened.evaluate("document.querySelector('[data-testid=trace-plot]').columns.slice(1)")
+    assert columns == [[m["sigma"] for m in draws if m["chain"] == chain] for chain in (0, 1)]
+    rows = at(opened, "columns").locator("tbody tr")
+    playwright.expect(rows).to_have_count(10)
+    assert [rows.nth(place).locator("td").first.inner_text() for place in range(2)] == ["x0", "x1"]
+    lengths = opened.evaluate("[...document.querySelectorAll('[data-testid=columns] .fill')].map(e => e.offsetWidth)")
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[0] > 10 * lengths[-1] > 0
+    see(opened, "leaves", "48.1 %")
+
+
+def test_the_views_of_engines_fit_a_narrow_screen(
+    page: Page, memory: livequeue.Queue, tab: Callable[..., Any], recorded: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    start, *rest = recorded("bart")
+    names = [f"a_column_with_a_long_name_{place}" for place in range(10)]
+    publish_all(memory, "bart", [start | {"columns": names}, *rest])
+    publish_all(memory, "smc2", recorded("smc2"))
+    opened = tab(f"{page.url}#smc2", width=375)
+    see(opened, "fact-status", "completed")
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 375
+    opened.evaluate("location.hash = 'bart'")
+    see(opened, "columns", "a_column_with_a_long_name_0")
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def test_settings_are_told_and_not_drawn(page: Page, memory: livequeue.Queue, tab: Callable[..., Any]) -> None:
+    with memory.publisher("toy") as publisher:
+        publisher({"type": "toy.start/1", "part": "run", "seq": 0, "settings": {"rate": 0.25}})
+        publish(publisher, range(3))
+        opened = tab(page.url)
+        see(opened, "once", "settings.rate")
+        see(opened, "once", "0.25")
+        assert drawn_values(opened, 3) == [0.0, 1.0, 2.0]
+        assert at(opened, "number").count() == 1
+
+
 def test_a_view_whose_module_is_broken_is_told(
     tmp_path: Path, memory: livequeue.Queue, tab: Callable[..., Any]
 ) -> None:
@@ -499,7 +639,7 @@ def test_hostile_words_are_words(page: Page, memory: livequeue.Queue, tab: Calla
         opened = tab(page.url)
         see(opened, "label", hostile)
         see(opened, "last", hostile)
-        see(opened, "numbers", hostile)
+        see(opened, "once", hostile)
     assert opened.locator("main img, main script, nav img, nav script").count() == 0
 
 

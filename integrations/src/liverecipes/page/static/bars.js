@@ -26,6 +26,7 @@ export function bars(testid, heads) {
         const shown = body.children[place];
         const [fill, range, line] = shown.marks;
         say(shown.firstChild, row.name);
+        shown.firstChild.title = row.name;
         shown.classList.toggle("below", reference !== undefined && row.share < reference);
         fill.style.width = percent(row.share / most);
         range.hidden = row.low === undefined;

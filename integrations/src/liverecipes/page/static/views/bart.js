@@ -51,7 +51,7 @@ export default function mount(root, page) {
     more.hidden = found.length <= FIRST;
     say(more, all ? `the first ${FIRST}` : `all ${found.length}`);
     columns.set(found.slice(0, all ? undefined : FIRST).map((each) => ({ name: each.name, share: each.share, low: each.low, high: each.high, cells: [percent(each.share, 1), percent(each.used)] })), 1 / state.column_count);
-    const last = sizes.findLastIndex((share) => share > 0);
+    const last = sizes.findLastIndex((share) => share >= 0.0005);
     leaves.set(sizes.slice(0, last + 1).map((share, at) => ({ name: `${at + 1}${at + 1 === sizes.length ? " or more" : ""}`, share, cells: [percent(share, 1)] })));
   }
 

@@ -8,6 +8,8 @@ import { newest, overview, take } from "../series.js";
 const TALL = 260;
 const LOW = 150;
 const LOWER = 120;
+const APART = 5; // pixels between two observations
+const ENOUGH = 20; // observations from which on a parameter's axis leaves out the first quarter
 
 export default function mount(root, page) {
   let state = null;
@@ -28,7 +30,7 @@ export default function mount(root, page) {
   const first = element("div", { "data-testid": "first" });
   const states = element("div", { class: "grid", "data-testid": "states" });
   const parameters = element("div", { class: "grid", "data-testid": "parameters" });
-  const sampler = element("div", { class: "grid", "data-testid": "sampler" });
+  const sampler = element("div", { class: "grid halves", "data-testid": "sampler" });
   const legend = element("p", { class: "detail", "data-testid": "legend" });
   const none = element("p", { class: "detail", textContent: "No observation was taken in so far." });
   const about = element("section", {}, element("h2", { textContent: "Parameters" }), parameters);
@@ -61,8 +63,35 @@ export default function mount(root, page) {
     };
   }
 
+  /** Points of the lines from the `first` on: where they are few in front of the fan, where they are many behind it. */
+  const dots = (first, most, front) => (u, context, colours) => {
+    const apart = u.bbox.width / devicePixelRatio / Math.max(1, u.scales.x.max - u.scales.x.min);
+    if (front !== apart >= APART) return;
+    const radius = Math.max(0.8, Math.min(most, apart / 3)) * devicePixelRatio;
+    context.fillStyle = colours.ink;
+    for (const column of u.data.slice(first)) {
+      column.forEach((value, at) => {
+        if (value === null || value === undefined) return;
+        context.beginPath();
+        context.arc(u.valToPos(u.data[0][at], "x", true), u.valToPos(value, "y", true), radius, 0, 2 * Math.PI);
+        context.fill();
+      });
+    }
+  };
+
+  /** The y axis of a parameter: once it is known better, the prior's width at the first steps no longer counts. */
+  const settled = (name) => () => {
+    const outer = [0, state.levels.length - 1].map((level) => line("quantiles", name, level));
+    if (span !== "all" || state.count < ENOUGH || outer.includes(undefined)) return null;
+    const from = Math.floor(outer[0].low.length / 4);
+    const least = Math.min(...outer[0].low.slice(from).filter((each) => each !== null));
+    const greatest = Math.max(...outer[1].high.slice(from).filter((each) => each !== null));
+    const margin = (greatest - least) * 0.12 || Math.abs(greatest) * 0.1 || 1;
+    return least <= greatest ? [least - margin, greatest + margin] : null;
+  };
+
   /** A label's fan, with the observations that are seen on it. */
-  function fanned(name, height) {
+  function fanned(name, height, heights) {
     const told = reading(name, "fan");
     const seen = Object.entries(state.seen_on).filter(([, on]) => on === name).map(([component]) => component);
     const { lines, bands, series: held, edges, levels } = fan("quantiles", name);
@@ -70,11 +99,16 @@ export default function mount(root, page) {
       title: `fan of ${name}`,
       height,
       sync: "smc2",
-      lines: [...lines, ...seen.map((component) => ({ label: component, colour: "ink", width: 0.001, points: height === TALL ? 6 : 4 }))],
+      lines: [...lines, ...seen.map((component) => ({ label: component, colour: "ink", width: 0.001, points: 0 }))],
       bands,
       columns: () => columns([...held(), ...seen.map((component) => line("observations", component))], edges),
       x: ends,
-      before: alone(levels),
+      y: heights,
+      behind: dots(levels.length + 1, height / 70, false),
+      before(...drawing) {
+        alone(levels)(...drawing);
+        dots(levels.length + 1, height / 70, true)(...drawing);
+      },
       read(index, u) {
         if (index === null || index === undefined || state.levels.length % 2 === 0) return say(told.read, "");
         const [low, high, at] = [u.data[2][index], u.data[1][index], u.data[levels.length][index]];
@@ -164,21 +198,22 @@ export default function mount(root, page) {
     const known = new Set(state.states);
     const [above, below] = [state.shown.filter((name) => known.has(name)), state.shown.filter((name) => !known.has(name))];
     fans = new Map();
-    const add = (room, names, height) => {
+    const add = (room, names, height, heights = () => undefined) => {
       room.classList.toggle("thirds", names.length % 3 === 0);
+      room.classList.toggle("halves", names.length % 3 !== 0 && names.length > 1);
       room.replaceChildren(...names.map((name) => {
-        const made = fanned(name, height);
+        const made = fanned(name, height, heights(name));
         fans.set(name, made);
         return made.root;
       }));
     };
     add(first, above.slice(0, 1), TALL);
     add(states, above.slice(1), LOW);
-    add(parameters, below, LOW);
+    add(parameters, below, LOW, settled);
     about.hidden = !below.length;
     const apart = Object.entries(state.seen_on).filter(([, on]) => on === null).map(([component]) => component);
     for (const component of apart) {
-      const made = plain(`observed: ${component}`, "observation", "observations", [component], { height: LOW, lines: [{ label: component, colour: "ink", width: 0.4, points: 4 }] });
+      const made = plain(`observed: ${component}`, "observation", "observations", [component], { height: LOW, lines: [{ label: component, colour: "ink", width: 0.001, points: 0 }], behind: dots(1, 2, false), before: dots(1, 2, true) });
       states.append(made.root);
     }
     const { n_theta: n = null, ess_threshold: least = null, min_acceptance: accepted = null } = state.settings;
@@ -192,7 +227,7 @@ export default function mount(root, page) {
         before: marked(accepted),
       }),
       evidence: plain("log evidence", "evidence", ...steps("log_evidence")),
-      score: plain("log score of each observation", "score", ...steps("log_evidence_increment"), { lines: [{ label: "log score", colour: "data", width: 0.6, points: 3 }] }),
+      score: plain("log score of each observation", "score", ...steps("log_evidence_increment"), { lines: [{ label: "log score", colour: "data", width: 0.8 }] }),
     };
     sampler.replaceChildren(...Object.values(health).map((each) => each.root));
   }
@@ -204,11 +239,12 @@ export default function mount(root, page) {
     const rate = now - pace[0][0] > 0.5 ? (state.count - pace[0][1]) / (now - pace[0][0]) : 0;
     const latest = (name) => line("steps", name)?.tail.at(-1) ?? null;
     const [ess, size] = [latest("ess"), latest("n_x")];
-    const left = state.total && rate ? `≈ ${duration((state.total - state.count) / rate)}` : "–";
+    const left = rate ? `≈ ${duration((state.total - state.count) / rate)}` : "–";
+    const when = state.total ? ["time left", left] : ["observations/s", rate ? number(rate, 2) : "–"];
     tiles(facts, [
       ["observations", `${count(state.count)}${state.total ? ` of ${count(state.total)}` : ""}`],
       ["log evidence", number(latest("log_evidence"), 6)],
-      [running() ? "time left" : "status", running() ? left : state.status, state.status === "failed"],
+      running() ? when : ["status", state.status, state.status === "failed"],
       ["ESS", `${ess === null ? "–" : count(ess)}${settings.n_theta ? ` of ${count(settings.n_theta)}` : ""}`],
       ["rejuvenations", count(totals.rejuvenations)],
       ["states a filter", size === null ? "–" : count(size)],
