@@ -51,20 +51,12 @@ class Chain:
         self.k, self.traced = k, traced
         self.warmup, self.draws = Trace(warmup), Trace(draws)
         self.progress: dict[str, Any] = {}
-        self._heard: float | None = None
-
-    def take(self, message: Message, trace: Trace) -> bool:
-        """Tell whether the message is new: a restarted engine sends some again."""
-        if message["seq"] < trace.next:
-            return False
-        trace.next = message["seq"] + 1
-        trace.waiting.append(message)
-        self._heard = time.monotonic()
-        return True
+        self.heard: float | None = None
+        """When its newest message came."""
 
     def lag(self) -> float | None:
         """Seconds since the chain was heard of."""
-        return None if self._heard is None else time.monotonic() - self._heard
+        return None if self.heard is None else time.monotonic() - self.heard
 
 
 C = TypeVar("C", bound=Chain)
@@ -99,9 +91,12 @@ class Chains(Generic[C]):
         return (chain for _, chain in sorted(self._chains.items()))
 
     def take(self, chain: C, trace: Trace, message: Message) -> bool:
-        """Take a message of a chain, and tell whether it is new."""
-        if not chain.take(message, trace):
+        """Take a message of a chain, and tell whether it is new: a restarted engine sends some again."""
+        if message["seq"] < trace.next:
             return False
+        trace.next = message["seq"] + 1
+        trace.waiting.append(message)
+        chain.heard = time.monotonic()
         self._taken += 1
         if len(trace.waiting) == _BLOCK:
             self._enter(chain, trace)
@@ -184,8 +179,10 @@ class Chains(Generic[C]):
         if trace is chain.draws:
             for step, row in zip(steps, rows, strict=True):
                 # The named numbers as one variable: of a model with millions of them the others are left out.
-                draw = {"type": "nuts.draw/1", "chain": chain.k, "seq": step, "draw": step}
-                self._running(draw | {"values": {"": row}, "stats": _NO_STATS})
+                values = {"": row}
+                self._running(
+                    {"type": "nuts.draw/1", "chain": chain.k, "seq": step, "values": values, "stats": _NO_STATS}
+                )
 
 
 _NO_STATS = {"diverging": False}
