@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import livenuts as ln
 import livequeue
 import pytest
 from liverecipes.cli import line, main
@@ -45,7 +47,7 @@ def test_a_run_from_start_to_report(capsys: pytest.CaptureFixture[str], tmp_path
     assert "live tail mine" in out
     assert "between 1898 and 1899" in Path("report-mine.html").read_text()
 
-    assert main(["list"]) == 0
+    assert main(["runs"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert rows[0].split() == ["RUN", "WHAT", "AGE", "MESSAGES", "STATUS"]
     assert re.match(r"mine +spc of nile +\d+ s +102 +completed", rows[1])
@@ -75,7 +77,7 @@ def test_a_run_from_start_to_report(capsys: pytest.CaptureFixture[str], tmp_path
 @pytest.mark.parametrize(
     ("url", "hints"),
     [
-        ("embedded://{here}/a queue", ["list --queue 'embedded://{here}/a queue'", "tail r --queue 'embedded:"]),
+        ("embedded://{here}/a queue", ["runs --queue 'embedded://{here}/a queue'", "tail r --queue 'embedded:"]),
         ("memory://", []),
         ("embedded://", []),
     ],
@@ -150,11 +152,19 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_empty_queue_and_an_unknown_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list"]) == 0
+    assert main(["runs"]) == 0
     assert "No runs on the queue yet" in capsys.readouterr().out
-    for command in ("tail", "stop"):
+    for command in ("tail", "stop", "resume"):
         assert main([command, "ghost"]) == 2
         assert "ghost: no such run on the queue" in capsys.readouterr().err
+
+
+def test_the_recipes_are_listed_with_their_question(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    (spc,) = [row for row in rows if row.startswith("spc ")]
+    assert spc.split(maxsplit=1)[1].startswith("Bayesian statistical process control with a live changepoint: ")
+    assert spc.endswith("what.")
 
 
 def wait_for_points(url: str, run: str, count: int) -> None:
@@ -206,6 +216,74 @@ def test_tail_and_stop_from_another_terminal(queue_url: str) -> None:
     assert lines[0].startswith("run 0 spc.start/1")
     assert len(lines) >= 30
     assert "status=stopped" in lines[-1]
+
+
+def lossless(queue: livequeue.Queue, run: str) -> list[str]:
+    found = [m for m in queue.subscribe(run, follow=False) if "/" not in m["part"] and m["part"] != "progress"]
+    return sorted(repr({key: str(value) for key, value in message.items()}) for message in found)
+
+
+def test_a_recipe_that_was_killed_is_resumed_as_if_nothing_had_been(queue_url: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("\n".join(str(5 + day % 3 + 20 * (day > 60)) for day in range(120)))
+    asked = ["run", "spc", "--data", "x.csv", "--no-nuts", "--seed", "7", "--queue", queue_url, "--no-view"]
+    with livequeue.connect(queue_url) as queue:
+        process = live(*asked, "--run", "cut", "--speed", "50")
+        wait_for_points(queue_url, "cut", 20)
+        process.kill()
+        process.communicate()
+        assert not queue.info("cut").ended
+        assert main(["resume", "cut", "--queue", queue_url]) == 0
+        assert queue.info("cut").status == "completed"
+        assert main([*asked, "--run", "whole", "--speed", "0"]) == 0
+        assert lossless(queue, "cut") == lossless(queue, "whole")
+
+
+def test_a_sampler_that_died_is_resumed_from_its_checkpoint_on_the_queue(
+    queue_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = ln.Model("one").rv("a", ln.dist.Normal(0.0, 1.0)).obs("y", ln.dist.Normal("a", 1.0), [0.3, -0.2])
+
+    def sample(queue: livequeue.Queue, run: str, die: bool) -> None:
+        with queue.publisher(run) as publisher:
+
+            def sink(message: dict[str, Any]) -> None:
+                if die and message["seq"] >= (1 if message["part"] == "run" else 120):
+                    raise OSError("the machine is gone")
+                publisher(message)
+
+            settings: dict[str, Any] = {"num_warmup": 100, "num_samples": 200, "num_chains": 2, "early_stop": False}
+            ln.sample(model, seed=1, sink=sink, checkpoint=queue.store(run), progress=False, **settings)
+
+    with livequeue.connect(queue_url) as queue:
+        with pytest.raises(OSError, match="the machine is gone"):
+            sample(queue, "cut", die=True)
+        assert not queue.info("cut").ended
+        queue.request_stop("cut")  # meant for the process that is gone
+        assert main(["resume", "cut", "--queue", queue_url]) == 0
+        assert "cut: <Result of 'one': 2 chains of 200 draws of a; completed>" in capsys.readouterr().out
+        sample(queue, "whole", die=False)
+        assert lossless(queue, "cut") == lossless(queue, "whole")
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ("nuts", "holds no run; give the engine checkpoint=queue.store('r') when it runs"),
+        ("smc2", "r: a run of smc2 goes on in the program that began it"),
+    ],
+)
+def test_what_cannot_be_resumed_says_why(
+    family: str, words: str, queue_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with livequeue.connect(queue_url) as queue, queue.publisher("r") as sink:
+        sink({"type": f"{family}.start/1", "part": "run", "seq": 0})
+        sink.flush()
+        assert main(["resume", "r", "--queue", queue_url]) == 2
+        assert words in capsys.readouterr().err
+        sink({"type": f"{family}.end/1", "part": "run", "seq": 1, "status": "stopped"})
+        sink.flush()
+        assert main(["resume", "r", "--queue", queue_url]) == 2
+        assert "r: this run has ended (stopped); there is nothing to resume" in capsys.readouterr().err
 
 
 def test_one_line_of_any_message() -> None:

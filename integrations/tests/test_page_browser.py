@@ -688,3 +688,12 @@ def test_the_page_keeps_a_history_as_the_server_does(page: Page, tab: Callable[.
             for key, item in series.full().items()
         }
         assert found == {key: expected[key] for key in found}
+    # Edges of bands: of a stretch of many steps the upper one is its greatest value, the lower one its least.
+    columns = opened.evaluate(
+        "async () => (await import('/static/series.js')).overview([kept, kept, kept], 0, ['high', 'low'])"
+    )
+    assert series.stride > 1
+    assert len(columns[0]) == 2 * len(expected["low"])
+    assert columns[1] == [value for value in expected["high"] for _ in range(2)]
+    assert columns[2] == [value for value in expected["low"] for _ in range(2)]
+    assert columns[3] == [value for pair in zip(expected["low"], expected["high"], strict=True) for value in pair]

@@ -1,4 +1,4 @@
-"""The `live` command: run recipes, and list, follow, watch and stop runs on the queue."""
+"""The `live` command: list and run recipes; list, follow, watch, stop and resume runs on the queue."""
 
 import argparse
 import json
@@ -18,6 +18,7 @@ from rich.console import Console
 from . import __version__
 from .errors import BadInput
 from .queues import open_queue
+from .resume import command_of, resume
 from .spc import command as spc
 from .terminal import printable
 
@@ -74,8 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     spc.add_arguments(recipe)
     recipe.set_defaults(execute=spc.execute)
 
-    listing = commands.add_parser("list", parents=[queue], help="list the runs on the queue")
-    listing.set_defaults(execute=_list)
+    listing = commands.add_parser("list", help="list the recipes")
+    listing.set_defaults(execute=_list, queue=None, recipes=recipes.choices)
+    runs = commands.add_parser("runs", parents=[queue], help="list the runs on the queue")
+    runs.set_defaults(execute=_runs)
     tail = commands.add_parser("tail", parents=[queue], help="follow a run, a line a message, to its end")
     tail.add_argument("run", metavar="RUN")
     tail.add_argument("--json", action="store_true", help="each message as one line of JSON; NaN becomes null")
@@ -103,10 +106,26 @@ def _parser() -> argparse.ArgumentParser:
     stop = commands.add_parser("stop", parents=[queue], help="ask a run to stop, and keep what it has")
     stop.add_argument("run", metavar="RUN")
     stop.set_defaults(execute=_stop)
+    again = commands.add_parser("resume", parents=[queue], help="go on with a run whose process is gone")
+    again.add_argument("run", metavar="RUN")
+    again.set_defaults(execute=_resume)
     return parser
 
 
 def _list(options: argparse.Namespace, url: str) -> int:
+    width = max(map(len, options.recipes))
+    for name, parser in options.recipes.items():
+        print(f"{name:<{width}}  {_first_sentence(parser.description)}")
+    print("\nlive run RECIPE --help: its options; live runs: what has run")
+    return FINE
+
+
+def _first_sentence(text: str) -> str:
+    first = " ".join(text.split()).split(". ", 1)[0]
+    return first if first.endswith(".") else first + "."
+
+
+def _runs(options: argparse.Namespace, url: str) -> int:
     with open_queue(url) as queue:
         infos = [queue.info(run) for run in queue.runs()]
     if not infos:
@@ -203,11 +222,27 @@ def _stop(options: argparse.Namespace, url: str) -> int:
     return FINE
 
 
+def _resume(options: argparse.Namespace, url: str) -> int:
+    with open_queue(url) as queue:
+        _known(queue, options.run)
+        info = queue.info(options.run)
+        if info.ended:
+            raise BadInput(f"{options.run}: this run has ended ({info.status}); there is nothing to resume")
+        words = command_of(queue, options.run)
+        if words is None:
+            result = resume(queue, options.run)
+            print(f"{options.run}: {printable(repr(result))}")
+            return INTERRUPTED if getattr(result, "status", None) == "interrupted" else FINE
+    again = _parser().parse_args([*words, "--queue", url])
+    code: int = again.execute(again, url)
+    return code
+
+
 def _known(queue: livequeue.Queue, run: str) -> None:
     runs = queue.runs()
     if run not in runs:
         newest = f"; the newest is {runs[-1]}" if runs else ""
-        raise BadInput(f"{run}: no such run on the queue{newest} (live list shows all)")
+        raise BadInput(f"{run}: no such run on the queue{newest} (live runs shows all)")
 
 
 def line(message: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from ..errors import BadInput
 from ..queues import open_queue
+from ..resume import command_of, remember
 from ..terminal import printable
 from .conjugate import NormalInverseGamma
 from .data import BUILT_IN, Series, load
@@ -131,6 +132,8 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
                 queue.publisher(name) as sink,
                 queue.publisher(name + NUTS_SUFFIX) as nuts_sink,
             ):
+                if command_of(queue, name) is None:  # a run of this id with other content is left alone
+                    remember(queue, name, _again(options, command, name))
                 if options.quiet or options.no_view:
                     run(series, settings, seed, sink, nuts_sink, stop=stop, wait=wait)
                 else:
@@ -234,13 +237,23 @@ def _command(options: argparse.Namespace, seed: int) -> str:
     return shlex.join(words)
 
 
+def _again(options: argparse.Namespace, command: str, name: str) -> list[str]:
+    """Return the command line that goes on with the run from elsewhere; its data stay where they were."""
+    words = shlex.split(command)[1:]
+    if options.data not in BUILT_IN:
+        words[words.index("--data") + 1] = str(Path(options.data).resolve())
+    if options.speed is not None:
+        words.append(f"--speed={options.speed}")
+    return [*words, f"--run={name}"]
+
+
 def _hints(options: argparse.Namespace, queue_url: str, name: str) -> list[str]:
     """Return the commands to type next; a queue that ended with this process has nothing to list or follow."""
     live = os.environ.get("LIVE_PROGRAM", "live")  # where the command is, if not on the path of who will type it
     where = ""
     if options.queue:
         where = " --queue " + ("URL" if urlsplit(queue_url).password else shlex.quote(queue_url))
-    hints = [f"{live} list{where}", f"{live} tail {name}{where}"]
+    hints = [f"{live} runs{where}", f"{live} tail {name}{where}"]
     if queue_url == "embedded://" or queue_url.startswith("memory://"):
         hints = []
     return [*hints, f"{live} run spc --data yours.csv"]
