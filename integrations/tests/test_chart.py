@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from liverecipes.spc.chart import Limits, cusum, frame, known_variance_chart, limits, score
 from liverecipes.spc.conjugate import FloatArray, NormalInverseGamma, learned, segment_prior
@@ -50,6 +50,7 @@ def batch(values: list[float]) -> tuple[int, float, float]:
     return len(x), float(x.mean()), float(np.sum((x - x.mean()) ** 2))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # it may be the machine that is slow
 @given(numbers)
 def test_one_at_a_time_equals_the_batch(values: list[float]) -> None:
     one_by_one = PRIOR
