@@ -486,6 +486,8 @@ def test_online_smc2_from_its_first_observation_to_its_end(
     page: Page, memory: livequeue.Queue, tab: Callable[..., Any], recorded: Callable[[str], list[dict[str, Any]]]
 ) -> None:
     messages = recorded("smc2")
+    ahead = np.array([10.0, 20.0, 30.0, 40.0, 5000.0])[:, None, None] + np.arange(7)[:, None]
+    messages = [m | {"forecast": ahead + m["t"]} if m["type"] == "smc2.step/1" else m for m in messages]
     steps = [message for message in messages if message["type"] == "smc2.step/1"]
     with memory.publisher("city") as publisher:
         for message in messages[:1]:
@@ -507,13 +509,19 @@ def test_online_smc2_from_its_first_observation_to_its_end(
     see(opened, "fact-rejuvenations", "7")
     see(opened, "legend", "bands: 50 % and 95 %. Points: observations.")
     see(opened, "parameters", "now 0.7981 · 95 % 0.5259 to 0.9927")
-    wait_until(opened, "() => document.querySelector('[data-testid=fan-plot]').columns?.[0].length === 70")
-    columns = opened.evaluate("document.querySelector('[data-testid=fan-plot]').columns")
+    wait_until(opened, "() => document.querySelector('[data-testid=fan-plot]').columns?.[0].length === 77")
+    every = opened.evaluate("document.querySelector('[data-testid=fan-plot]').columns")
+    columns = [column[:70] for column in every]
     expected = np.array([step["state"]["quantiles"][[4, 0, 3, 1, 2], 4] for step in steps]).T
     np.testing.assert_array_equal(columns[1:6], expected)
     observed = [None if np.isnan(step["y"][0]) else step["y"][0] for step in steps]
     assert columns[6] == observed
     assert None in observed
+    # The forecast is ahead of it; its far ends do not press all else flat.
+    assert every[0] == list(range(77))
+    np.testing.assert_array_equal([column[70:] for column in every[7:]], (ahead + 69)[[4, 0, 3, 1, 2], :, 0])
+    assert all(set(column[:70]) == {None} for column in every[7:])
+    see(opened, "legend", "Ahead: the forecast of the next 7 observations.")
     moved = [step["t"] for step in steps if step["rejuvenated"]]
     at(opened, "acceptance-plot").scroll_into_view_if_needed()
     wait_until(

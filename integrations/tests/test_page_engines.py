@@ -13,7 +13,7 @@ from liverecipes.page.hub import encode
 from liverecipes.page.views import Bart, Smc2
 from liverecipes.page.views.bart import MOST_COLUMNS, MOST_LEAVES
 from liverecipes.page.views.chains import MOST_NAMES
-from liverecipes.page.views.smc2 import MOST_LABELS, MOST_REJUVENATIONS
+from liverecipes.page.views.smc2 import MOST_AHEAD, MOST_LABELS, MOST_REJUVENATIONS
 
 Messages = list[dict[str, Any]]
 Recorded = Callable[[str], Messages]
@@ -102,6 +102,24 @@ def test_observations_are_drawn_on_the_state_that_they_are_of(recorded: Recorded
     for factor in (1000.0, -1.0, math.nan):
         other = [m | {"y": [factor * y for y in m["y"]]} if "y" in m else m for m in messages]
         assert fed(Smc2("r"), other).full([])["seen_on"] == {"y": None}
+
+
+def test_the_newest_forecast_is_told(recorded: Recorded) -> None:
+    messages = recorded("smc2")
+    view = fed(Smc2("r"), messages)
+    assert view.full([])["forecast"] is None
+    last = [message for message in messages if message["type"] == "smc2.step/1"][-1]
+    mark = view.mark()
+    quantiles = np.arange(5.0)[:, None, None] + np.zeros((1, 1000, 1))
+    view.take(last | {"seq": 70, "t": 70, "forecast": quantiles})
+    assert view.since(mark, []) is None  # there is a place for it now
+    mark = view.mark()
+    view.take(last | {"seq": 71, "t": 71, "forecast": quantiles + 1})
+    told = view.since(mark, [])["forecast"]
+    assert told["first"] == 72
+    np.testing.assert_array_equal(told["quantiles"], quantiles[:, :MOST_AHEAD].transpose(2, 0, 1) + 1)
+    view.take(last | {"seq": 72, "t": 72, "forecast": None})
+    assert view.full([])["forecast"] is None
 
 
 def test_a_revision_puts_new_steps_in_the_place_of_old_ones(recorded: Recorded, mirror: Any) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import livenuts as ln
 import livequeue
+import numpy as np
 import pytest
 from liverecipes.cli import main
 from liverecipes.page.terminal import Terminal
@@ -175,6 +176,10 @@ def test_smc2_shows_states_and_parameters(recorded: Any) -> None:
     lines = Smc2Drawing("r").rows(whole)
     assert lines[0] == "S: median 808, 95 % 689 to 947"
     assert len(lines) == 10
+    assert "next y" not in text
+    last = [m for m in recorded("smc2") if m["type"] == "smc2.step/1"][-1]
+    ahead = {"seq": 70, "t": 70, "forecast": np.arange(10.0).reshape(5, 2, 1)}
+    assert "next y 4 (0 to 8)" in drawn(Smc2Drawing("r"), fed(view, [last | ahead]).full([]))
     failure = {"type": "smc2.failure/1", "part": "run", "seq": 1, "error": "\x1b[2J", "recovered": False, "t": 4}
     text = drawn(Smc2Drawing("r"), fed(view, [failure]).full([]))
     assert "observation 4: ?[2J" in text

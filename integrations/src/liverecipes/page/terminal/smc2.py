@@ -67,6 +67,7 @@ class Smc2Drawing:
             ("ESS", f"{ess} of {count(among)}" if among else ess, False),
             ("rejuvenations", count(totals["rejuvenations"]), False),
             ("states a filter", number(latest.get("n_x")), False),
+            *_next(data),
             *((what, count(totals[what]), True) for what in ("faults", "skipped") if totals[what]),
             *((what, count(totals[what]), False) for what in ("revised",) if totals[what]),
         ]
@@ -97,6 +98,17 @@ def _now(data: dict[str, Any], name: str) -> tuple[float, float, float] | None:
     """The lowest quantile, the middle one and the highest after the newest observation."""
     newest = [each["tail"][-1] for each in data["quantiles"] if each["name"] == name and each["tail"]]
     return (newest[0], newest[len(newest) // 2], newest[-1]) if newest else None
+
+
+def _next(data: dict[str, Any]) -> list[Fact]:
+    """The forecast of the next observation, where there is one."""
+    if data["forecast"] is None:
+        return []
+    found: list[Fact] = []
+    for name, levels in zip(data["seen_on"], data["forecast"]["quantiles"], strict=True):
+        low, middle, high = (number(levels[place][0], 3) for place in (0, len(levels) // 2, -1))
+        found.append((f"next {printable(name)}", f"{middle} ({low} to {high})", False))
+    return found
 
 
 def _failed(data: dict[str, Any]) -> list[str]:

@@ -1,7 +1,8 @@
 """Online SMC² on the page: what is believed of states and parameters after each observation, and how the sampler is.
 
 `quantiles` has a series for each level of each label in `show`, told apart by `chain`, the level's place; `steps` and
-`observations` are always sent. A difference holds the rejuvenations that came, and of each series the values that came.
+`observations` are always sent. A difference holds the rejuvenations that came, of each series the values that came, and
+`forecast` whole: quantiles by component, level and time ahead, from the observation `first` on.
 """
 
 from collections import deque
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ..series import RECENT, Series
 from .choice import choose
 
-MOST_LABELS, MOST_OBSERVED, MOST_LEVELS, MOST_REJUVENATIONS = 100, 12, 9, 500
+MOST_LABELS, MOST_OBSERVED, MOST_LEVELS, MOST_REJUVENATIONS, MOST_AHEAD = 100, 12, 9, 500, 200
 STEPS = ("ess", "n_x", "log_evidence", "log_evidence_increment")
 _LEVELS = (0.025, 0.25, 0.5, 0.75, 0.975)
 """Where the start has not come yet."""
@@ -40,6 +41,7 @@ class Smc2:
         self._count = self._next = 0  # observations so far; the next message of part `steps`
         self._near = _Near(0, 0)
         self._seen_on: list[int | None] = []
+        self._forecast: dict[str, Any] | None = None
         self._rejuvenations: deque[dict[str, Any]] = deque(maxlen=MOST_REJUVENATIONS)
         self._totals = dict.fromkeys(("rejuvenations", "exchanges", "faults", "skipped", "revised"), 0)
         self._structure = 0  # counts what a difference cannot tell
@@ -85,6 +87,7 @@ class Smc2:
         if len(self._waiting) == _BLOCK:
             self._enter()
         self._near.add(y, states[len(states) // 2])
+        self._look_ahead(message.get("forecast"), len(states))
         self._totals["rejuvenations"] += bool(message["rejuvenated"])
         self._totals["skipped"] += bool(message["skipped"])
         for what in ("exchanges", "faults"):
@@ -94,6 +97,16 @@ class Smc2:
             mean = sum(acceptance) / len(acceptance) if acceptance else None
             event = {"t": t, "acceptance": mean, "moves": len(acceptance), "exchanges": message["exchanges"]}
             self._rejuvenations.append(event)
+
+    def _look_ahead(self, forecast: Any, levels: int) -> None:
+        """Keep the newest forecast of the observations: (level, time ahead, component)."""
+        before = self._forecast
+        self._forecast = None
+        if forecast is not None and len(forecast) == levels:
+            quantiles = np.asarray(forecast, float)[:, :MOST_AHEAD, :MOST_OBSERVED].transpose(2, 0, 1)
+            self._forecast = {"first": self._count, "quantiles": quantiles.tolist()}
+        if (before is None) != (self._forecast is None):
+            self._structure += 1
 
     def _revise(self, t: int) -> None:
         """An observation was set right: those from `t` on come again."""
@@ -170,6 +183,7 @@ class Smc2:
             "total": self._progress.get("total"),
             "elapsed": self._progress.get("elapsed"),
             "totals": dict(self._totals),
+            "forecast": self._forecast,
             "rejuvenations": [event for event in self._rejuvenations if event["t"] >= start],
             "failures": list(self._failures),
         }

@@ -43,33 +43,74 @@ export default function mount(root, page) {
   const line = (kind, name, level = "") => series.get(`${kind}\n${name}\n${level}`);
   const middle = () => Math.floor(state.levels.length / 2);
   const between = (low, high) => `${number(100 * (high - low), 3)} %`;
-  const ends = () => (span === "newest" ? [Math.max(0, state.count - 500) - 0.5, Math.max(state.count - 0.5, 9.5)] : [-0.5, grown(state.count, state.total, running()) - 0.5]);
+  const ends = (ahead = 0) => (span === "newest"
+    ? [Math.max(0, state.count - 500) - 0.5, Math.max(state.count + ahead - 0.5, 9.5)]
+    : [-0.5, Math.max(grown(state.count, state.total, running()), state.count + ahead) - 0.5]);
   const columns = (lines, edges) => (span === "newest" ? newest(lines) : overview(lines, 0, edges));
 
-  /** The lines of a fan: of each pair of levels the upper and the lower, then the median. */
-  function fan(kind, name) {
+  /** The lines of a fan: of each pair of levels the upper and the lower, then the median; the first is line `from`. */
+  function fan(from = 1, colour = "data", fill = "band") {
     const last = state.levels.length - 1;
     const pairs = Array.from({ length: Math.ceil(last / 2) }, (_, k) => [last - k, k]);
     const levels = [...pairs.flat(), ...(last % 2 ? [] : [middle()])];
     return {
       levels,
       lines: [
-        ...pairs.flat().map((level) => ({ label: `${number(100 * state.levels[level], 3)} %`, colour: "data", width: 0.4, points: 0 })),
-        ...(last % 2 ? [] : [{ label: "median", colour: "data", width: 1.8 }]),
+        ...pairs.flat().map((level) => ({ label: `${number(100 * state.levels[level], 3)} %`, colour, width: 0.4, points: 0 })),
+        ...(last % 2 ? [] : [{ label: "median", colour, width: 1.8 }]),
       ],
-      bands: pairs.map((_, k) => ({ series: [2 * k + 1, 2 * k + 2], fill: () => theme()[k ? "band-inner" : "band"] })),
-      series: () => levels.map((level) => line(kind, name, level)),
+      bands: pairs.map((_, k) => ({ series: [from + 2 * k, from + 2 * k + 1], fill: () => theme()[k ? `${fill}-inner` : fill] })),
       edges: levels.map((level) => (level === middle() ? undefined : level > middle() ? "high" : "low")),
     };
   }
 
-  /** Points of the lines from the `first` on: where they are few in front of the fan, where they are many behind it. */
-  const dots = (first, most, front) => (u, context, colours) => {
+  /** The forecast of a component, as a fan behind the other lines of a plot; nothing where there is none. */
+  function ahead(component, from) {
+    const place = Object.keys(state.seen_on).indexOf(component);
+    if (!state.forecast || place < 0) return { lines: [], bands: [], steps: () => 0, extended: (held) => held, told: () => "", heights: () => [] };
+    const { levels, lines, bands } = fan(from, "other", "ahead");
+    const quantiles = () => state.forecast.quantiles[place];
+    return {
+      lines,
+      bands,
+      steps: () => quantiles()[0].length,
+      /** The columns with the forecast's: `lines` more, and as many steps as it looks ahead. */
+      extended([x, ...held]) {
+        const [before, after] = [new Array(x.length).fill(null), new Array(quantiles()[0].length).fill(null)];
+        return [
+          [...x, ...after.map((_, h) => state.forecast.first + h)],
+          ...held.map((column) => [...column, ...after]),
+          ...levels.map((level) => [...before, ...quantiles()[level]]),
+        ];
+      },
+      told(step) {
+        const [low, at, high] = [0, middle(), state.levels.length - 1].map((level) => quantiles()[level][step - state.forecast.first]);
+        return at === undefined ? "" : `${step}: forecast ${number(at)}, ${number(low)} to ${number(high)}`;
+      },
+      /** What must be seen of it: the innermost band. */
+      heights: () => [middle() - 1, middle(), middle() + 1].flatMap((level) => quantiles()[level] ?? []),
+    };
+  }
+
+  /** The y axis of lines with a forecast, whose outer bands may be far wider than all that was. */
+  const room = (forecast) => (u) => {
+    const end = state.forecast ? state.forecast.first : Infinity;
+    const seen = forecast.heights();
+    if (!seen.length) return null;
+    const own = u.data.slice(1, u.data.length - forecast.lines.length);
+    for (const column of own) column.forEach((value, at) => value !== null && value !== undefined && u.data[0][at] < end && seen.push(value));
+    const [least, greatest] = seen.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+    const margin = (greatest - least) * 0.08 || Math.abs(greatest) * 0.1 || 1;
+    return [least - margin, greatest + margin];
+  };
+
+  /** Points of some lines: where they are few in front of the fan, where they are many behind it. */
+  const dots = (first, lines, most, front) => (u, context, colours) => {
     const apart = u.bbox.width / devicePixelRatio / Math.max(1, u.scales.x.max - u.scales.x.min);
     if (front !== apart >= APART) return;
     const radius = Math.max(0.8, Math.min(most, apart / 3)) * devicePixelRatio;
     context.fillStyle = colours.ink;
-    for (const column of u.data.slice(first)) {
+    for (const column of u.data.slice(first, first + lines)) {
       column.forEach((value, at) => {
         if (value === null || value === undefined) return;
         context.beginPath();
@@ -94,26 +135,30 @@ export default function mount(root, page) {
   function fanned(name, height, heights) {
     const told = reading(name, "fan");
     const seen = Object.entries(state.seen_on).filter(([, on]) => on === name).map(([component]) => component);
-    const { lines, bands, series: held, edges, levels } = fan("quantiles", name);
+    const { lines, bands, edges, levels } = fan();
+    const forecast = ahead(seen[0], levels.length + seen.length + 1);
+    const held = () => [...levels.map((level) => line("quantiles", name, level)), ...seen.map((component) => line("observations", component))];
+    const points = (front) => dots(levels.length + 1, seen.length, height / 70, front);
     const plot = new Plot(told.room, {
       title: `fan of ${name}`,
       height,
       sync: "smc2",
-      lines: [...lines, ...seen.map((component) => ({ label: component, colour: "ink", width: 0.001, points: 0 }))],
-      bands,
-      columns: () => columns([...held(), ...seen.map((component) => line("observations", component))], edges),
-      x: ends,
-      y: heights,
-      behind: dots(levels.length + 1, height / 70, false),
+      lines: [...lines, ...seen.map((component) => ({ label: component, colour: "ink", width: 0.001, points: 0 })), ...forecast.lines],
+      bands: [...bands, ...forecast.bands],
+      columns: () => forecast.extended(columns(held(), edges)),
+      x: () => ends(forecast.steps()),
+      y: heights ?? room(forecast),
+      behind: points(false),
       before(...drawing) {
         alone(levels)(...drawing);
-        dots(levels.length + 1, height / 70, true)(...drawing);
+        points(true)(...drawing);
       },
       read(index, u) {
         if (index === null || index === undefined || state.levels.length % 2 === 0) return say(told.read, "");
         const [low, high, at] = [u.data[2][index], u.data[1][index], u.data[levels.length][index]];
+        const step = Math.floor(u.data[0][index]);
         const values = seen.map((component, k) => `, ${component} ${number(u.data[levels.length + 1 + k][index])}`).join("");
-        say(told.read, at === null ? "" : `${Math.floor(u.data[0][index])}: ${number(at)}, ${number(low)} to ${number(high)}${values}`);
+        say(told.read, at === null ? forecast.told(step) : `${step}: ${number(at)}, ${number(low)} to ${number(high)}${values}`);
       },
     });
     plots.push(plot);
@@ -122,7 +167,7 @@ export default function mount(root, page) {
 
   /** Bands need two steps: where there is one, upright lines stand for them. */
   const alone = (levels) => (u, context, colours) => {
-    if (u.data[0].length !== 1) return;
+    if (state.count !== 1) return;
     context.strokeStyle = colours.data;
     const x = u.valToPos(u.data[0][0], "x", true);
     for (let k = 1; k + 1 <= levels.length - (levels.length % 2); k += 2) {
@@ -152,7 +197,7 @@ export default function mount(root, page) {
       sync: "smc2",
       lines: names.map((each) => ({ label: each, colour: "data", width: 1.4 })),
       columns: () => columns(names.map((each) => line(kind, each))),
-      x: ends,
+      x: () => ends(),
       read(index, u) {
         const values = index === null || index === undefined ? [] : u.data.slice(1).map((column) => column[index]).filter((value) => value !== null && value !== undefined);
         say(told.read, values.length ? `${Math.floor(u.data[0][index])}: ${values.map((value) => number(value)).join(", ")}` : "");
@@ -198,11 +243,11 @@ export default function mount(root, page) {
     const known = new Set(state.states);
     const [above, below] = [state.shown.filter((name) => known.has(name)), state.shown.filter((name) => !known.has(name))];
     fans = new Map();
-    const add = (room, names, height, heights = () => undefined) => {
+    const add = (room, names, height, heights) => {
       room.classList.toggle("thirds", names.length % 3 === 0);
       room.classList.toggle("halves", names.length % 3 !== 0 && names.length > 1);
       room.replaceChildren(...names.map((name) => {
-        const made = fanned(name, height, heights(name));
+        const made = fanned(name, height, heights?.(name));
         fans.set(name, made);
         return made.root;
       }));
@@ -213,7 +258,17 @@ export default function mount(root, page) {
     about.hidden = !below.length;
     const apart = Object.entries(state.seen_on).filter(([, on]) => on === null).map(([component]) => component);
     for (const component of apart) {
-      const made = plain(`observed: ${component}`, "observation", "observations", [component], { height: LOW, lines: [{ label: component, colour: "ink", width: 0.001, points: 0 }], behind: dots(1, 2, false), before: dots(1, 2, true) });
+      const forecast = ahead(component, 2);
+      const made = plain(`observed: ${component}`, "observation", "observations", [component], {
+        height: LOW,
+        lines: [{ label: component, colour: "ink", width: 0.001, points: 0 }, ...forecast.lines],
+        bands: forecast.bands,
+        columns: () => forecast.extended(columns([line("observations", component)])),
+        x: () => ends(forecast.steps()),
+        y: room(forecast),
+        behind: dots(1, 1, 2, false),
+        before: dots(1, 1, 2, true),
+      });
       states.append(made.root);
     }
     const { n_theta: n = null, ess_threshold: least = null, min_acceptance: accepted = null } = state.settings;
@@ -258,7 +313,7 @@ export default function mount(root, page) {
     const last = state.levels.length - 1;
     const bands = state.levels.slice(0, Math.ceil(last / 2)).map((level, k) => between(level, state.levels[last - k]));
     const seen = Object.values(state.seen_on).some((on) => on !== null);
-    say(legend, `Line: the median after each observation; bands: ${bands.reverse().join(" and ")}.${seen ? " Points: observations." : ""}`);
+    say(legend, `Line: the median after each observation; bands: ${bands.reverse().join(" and ")}.${seen ? " Points: observations." : ""}${state.forecast ? ` Ahead: the forecast of the next ${state.forecast.quantiles[0][0].length} observations.` : ""}`);
     for (const [name, told] of fans) {
       told.root.dataset.count = String(state.count);
       const values = state.levels.map((_, level) => line("quantiles", name, level)?.tail.at(-1) ?? null);
@@ -286,7 +341,7 @@ export default function mount(root, page) {
       if (events.length > 500) events = events.slice(-500);
       for (const [kind, came] of Object.entries({ steps, observations, quantiles })) take(series, came, (each) => `${kind}\n${each.name}\n${each.chain}`);
       if (full) {
-        const layout = (each) => each && JSON.stringify([each.shown, each.states, each.seen_on, each.levels, each.settings]);
+        const layout = (each) => each && JSON.stringify([each.shown, each.states, each.seen_on, each.levels, each.settings, each.forecast === null]);
         if (layout(before) !== layout(state)) build();
         labels.set(state.names, state.shown);
       }
