@@ -119,6 +119,9 @@ def test_a_csv_file_quietly(capsys: pytest.CaptureFixture[str]) -> None:
         (["--run", "no spaces"], "--run: run id 'no spaces'"),
         (["--report", "no/such/folder.html"], "--report no/such/folder.html: there is no folder no/such"),
         (["--report", "."], "--report .: this is a folder"),
+        (["--executor", "cluster"], "--executor cluster: must be processes, processes:N or dask://HOST:PORT"),
+        (["--executor", "processes:0"], "--executor processes:0: must be processes"),
+        (["--executor", "dask://127.0.0.1:1"], "--executor dask://127.0.0.1:1: "),
         (["--queue", "carrier-pigeon://x"], "--queue:"),
         (["--queue", "redis://127.0.0.1:1/0"], "--queue:"),
     ],
@@ -236,6 +239,15 @@ def test_a_recipe_that_was_killed_is_resumed_as_if_nothing_had_been(queue_url: s
         assert queue.info("cut").status == "completed"
         assert main([*asked, "--run", "whole", "--speed", "0"]) == 0
         assert lossless(queue, "cut") == lossless(queue, "whole")
+
+
+def test_chains_in_another_process_say_the_same(queue_url: str) -> None:
+    asked = ["run", "spc", "--seed", "4", *FAST, "--quiet", "--queue", queue_url]
+    assert main([*asked, "--run", "here"]) == 0
+    assert main([*asked, "--run", "there", "--executor", "processes:1"]) == 0
+    with livequeue.connect(queue_url) as queue:
+        assert lossless(queue, "here.nuts") == lossless(queue, "there.nuts")
+        assert len(lossless(queue, "there.nuts")) == 202
 
 
 def test_a_sampler_that_died_is_resumed_from_its_checkpoint_on_the_queue(

@@ -17,6 +17,7 @@ import livequeue
 from rich.console import Console
 
 from ..errors import BadInput
+from ..executors import FORMS, open_executor
 from ..queues import open_queue
 from ..resume import command_of, remember
 from ..terminal import printable
@@ -79,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     sampler = parser.add_argument_group("NUTS")
     add = sampler.add_argument
+    add("--executor", metavar="WHERE", help=f"where chains are sampled: {FORMS} (default: in threads)")
     add("--no-nuts", action="store_true", help="exact posterior only")
     add("--warmup", type=int, default=default.num_warmup, metavar="N", help="warm-up iterations a chain (%(default)s)")
     add("--draws", type=int, default=default.num_samples, metavar="N", help="draws a chain (%(default)s)")
@@ -102,7 +104,7 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
     console = Console(quiet=options.quiet)
     interrupted = threading.Event()
     caught: list[int] = []
-    with open_queue(queue_url) as queue:
+    with open_executor(options.executor) as executor, open_queue(queue_url) as queue:
         try:
             requests = queue.stop(name), queue.stop(name + NUTS_SUFFIX)
         except livequeue.InvalidMessage as error:
@@ -135,10 +137,10 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
                 if command_of(queue, name) is None:  # a run of this id with other content is left alone
                     remember(queue, name, _again(options, command, name))
                 if options.quiet or options.no_view:
-                    run(series, settings, seed, sink, nuts_sink, stop=stop, wait=wait)
+                    run(series, settings, seed, sink, nuts_sink, stop=stop, wait=wait, executor=executor)
                 else:
                     with View(queue, name, console):
-                        run(series, settings, seed, sink, nuts_sink, stop=stop, wait=wait)
+                        run(series, settings, seed, sink, nuts_sink, stop=stop, wait=wait, executor=executor)
         except livequeue.Conflict:
             raise BadInput(
                 f"--run {name}: this run is already on the queue with other content; choose another id, or none"
@@ -242,6 +244,8 @@ def _again(options: argparse.Namespace, command: str, name: str) -> list[str]:
     words = shlex.split(command)[1:]
     if options.data not in BUILT_IN:
         words[words.index("--data") + 1] = str(Path(options.data).resolve())
+    if options.executor is not None:
+        words.append(f"--executor={options.executor}")
     if options.speed is not None:
         words.append(f"--speed={options.speed}")
     return [*words, f"--run={name}"]

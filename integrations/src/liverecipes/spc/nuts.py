@@ -1,6 +1,7 @@
 """NUTS for the levels before and after one change, with the change time summed out inside the log density."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from types import ModuleType
 from typing import Any, NamedTuple, TypedDict
 
@@ -80,6 +81,7 @@ def sample_levels(
     seed: int,
     sink: Callable[[dict[str, Any]], object] | None = None,
     stop: Callable[[], bool] | None = None,
+    executor: Executor | None = None,
 ) -> LevelDraws:
     """Sample the model of `posterior.change_posterior`; `values` are at least two observations, none missing.
 
@@ -96,6 +98,7 @@ def sample_levels(
         seed=seed,
         sink=sink,
         stop=stop,
+        executor=executor,
         progress=False,
     )
     level = np.asarray(result.draws["level"])

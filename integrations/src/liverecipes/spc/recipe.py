@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -72,11 +73,12 @@ def run(
     *,
     stop: Callable[[], bool] = lambda: False,
     wait: Callable[[], object] = lambda: None,
+    executor: Executor | None = None,
 ) -> SpcEnd:
     """Run the recipe and return its last message; every message goes to `sink`, those of NUTS to `nuts_sink`.
 
-    `wait` paces the points; once `stop` returns True the run ends with what it has. The messages depend on the
-    series, the settings and the seed alone.
+    `wait` paces the points; once `stop` returns True the run ends with what it has. NUTS samples on `executor`, by
+    default in threads here. The messages depend on the series, the settings and the seed alone.
     """
     sink(dict(start_message(series, settings, seed)))
     monitor = Monitor(settings)
@@ -99,7 +101,7 @@ def run(
         # Equal values have no scale to sample on, and nothing to find.
         if settings.nuts and observed.min() < observed.max() and not stop():
             try:
-                nuts = _sample(observed, prior, settings, seed, nuts_sink, stop)
+                nuts = _sample(observed, prior, settings, seed, nuts_sink, stop, executor)
             except BaseException as error:  # an abandoned run says so as well, and does not stay "running"
                 failure = error
                 text = f"{type(error).__name__}: {error}"
@@ -276,6 +278,7 @@ def _sample(
     seed: int,
     sink: Sink,
     stop: Callable[[], bool],
+    executor: Executor | None,
 ) -> dict[str, Any] | None:
     from .nuts import estimate, sample_levels  # JAX takes a second to import, and the chart does not need it
 
@@ -288,6 +291,7 @@ def _sample(
         seed=seed,
         sink=sink,
         stop=stop,
+        executor=executor,
     )
     chains, draws = found.mode.shape
     if draws < 10:

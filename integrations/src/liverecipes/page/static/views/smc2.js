@@ -64,7 +64,7 @@ export default function mount(root, page) {
     };
   }
 
-  /** The forecast of a component, as a fan behind the other lines of a plot; nothing where there is none. */
+  /** The forecast of a component, as a fan after the other lines of a plot; nothing where there is none. */
   function ahead(component, from) {
     const place = Object.keys(state.seen_on).indexOf(component);
     if (!state.forecast || place < 0) return { lines: [], bands: [], steps: () => 0, extended: (held) => held, told: () => "", heights: () => [] };
@@ -88,7 +88,7 @@ export default function mount(root, page) {
         return at === undefined ? "" : `${step}: forecast ${number(at)}, ${number(low)} to ${number(high)}`;
       },
       /** What must be seen of it: the innermost band. */
-      heights: () => [middle() - 1, middle(), middle() + 1].flatMap((level) => quantiles()[level] ?? []),
+      heights: () => [middle() - 1, middle(), middle() + 1].flatMap((level) => quantiles()[level] ?? []).filter((value) => value !== null),
     };
   }
 
