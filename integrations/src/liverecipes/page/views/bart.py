@@ -143,7 +143,7 @@ class Bart:
         draws, now = sum(chain.counted for chain in counted), time.monotonic()
         if draws == self._totals_of or not (over or now >= self._totals_at + _EVERY):
             return
-        trees = sum(chain.leaves for chain in counted)
+        trees = np.sum([chain.leaves for chain in counted], axis=0)
         self._totals = {"columns": _columns(self._labels, counted), "leaves": (trees / trees.sum()).tolist()[1:]}
         self._totals_at, self._totals_of = now, draws
         self._totals_version += 1

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
@@ -87,7 +87,7 @@ class Chains(Generic[C]):
             self.structure += 1
         return chain
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[C]:
         return (chain for _, chain in sorted(self._chains.items()))
 
     def take(self, chain: C, trace: Trace, message: Message) -> bool:
