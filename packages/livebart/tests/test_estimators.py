@@ -189,3 +189,17 @@ def test_clones_and_weights() -> None:
     heavy = np.where(np.arange(100) < 50, 100.0, 1.0)
     error = np.abs(small(n_draws=200).fit(X, y, heavy).predict(X) - y)
     assert error[:50].mean() < 0.7 * error[50:].mean()
+
+
+def test_a_classifiers_weights_are_numbers_of_observations() -> None:
+    X, y, _ = friedman1(120)
+    labels = np.where(y > 14, "high", "low")
+    counts = np.random.default_rng(0).integers(0, 4, 120)
+    weighted = BARTClassifier(**SMALL).fit(X, labels, counts)
+    repeated = BARTClassifier(**SMALL).fit(np.repeat(X, counts, axis=0), np.repeat(labels, counts))
+    np.testing.assert_array_equal(weighted.predict_proba(X), repeated.predict_proba(X))
+    assert not np.array_equal(weighted.predict_proba(X), BARTClassifier(**SMALL).fit(X, labels).predict_proba(X))
+    with pytest.raises(ValueError, match=r"whole as 0, 1, 2, got 0\.5 in row 3"):
+        BARTClassifier(**SMALL).fit(X, labels, np.where(np.arange(120) == 3, 0.5, 1.0))
+    with pytest.raises(ValueError, match="only one class is present: the weights leave only 'low'"):
+        BARTClassifier(**SMALL).fit(X, labels, (labels == "low").astype(float))

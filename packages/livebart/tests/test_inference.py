@@ -17,13 +17,21 @@ def fit(X: np.ndarray, y: np.ndarray, **settings: object) -> BARTRegressor:
     ).fit(X, y)  # type: ignore[arg-type]
 
 
-def test_a_permutation_of_columns_permutes_the_answer() -> None:
-    """In law: different random numbers meet different columns."""
+@pytest.mark.parametrize("settings", [{}, {"sparse": True}, {"n_grow_from_root": 5}, {"categorical_features": [3, 7]}])
+def test_the_order_of_columns_changes_no_bit(settings: dict) -> None:
     X, y, _f = friedman1(300)
+    X[:, [3, 7]] = np.floor(6 * X[:, [3, 7]])
+    X[::7, 2] = np.nan
     order = np.random.default_rng(0).permutation(10)
-    one, other = fit(X, y, n_draws=600), fit(X[:, order], y, n_draws=600)
-    assert np.abs(one.predict(X) - other.predict(X[:, order])).mean() < 0.35
-    assert np.abs(one.feature_importances_[order] - other.feature_importances_).max() < 0.06
+    moved = dict(settings)
+    if "categorical_features" in settings:
+        moved["categorical_features"] = [int(np.flatnonzero(order == j)[0]) for j in (3, 7)]
+    one, other = fit(X, y, **settings), fit(X[:, order], y, **moved)
+    np.testing.assert_array_equal(one.sample_f(X), other.sample_f(X[:, order]))
+    np.testing.assert_array_equal(one.inclusion_proportions_[:, order], other.inclusion_proportions_)
+    poison = X[:, order]
+    poison[:, 0] = np.random.default_rng(1).permutation(poison[:, 0])  # another column's values
+    assert not np.array_equal(one.sigma_, fit(poison, y, **moved).sigma_)
 
 
 @pytest.mark.parametrize("transform", ["shift", "far shift", "scale", "exp", "cube"])

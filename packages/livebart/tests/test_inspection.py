@@ -53,6 +53,30 @@ def test_importance_finds_the_columns_that_matter(fitted: tuple[BARTRegressor, n
         against_null.selected(method="best")
 
 
+def test_permutation_importance_has_a_null(fitted: tuple[BARTRegressor, np.ndarray, np.ndarray]) -> None:
+    """With `max` at .1, a false column in one of twenty data sets without any signal has probability .1.
+
+    More than six of twenty: 2e-3 by chance. The poison, a threshold half as high, lets nearly all through.
+    """
+    bart, X, y = fitted
+    found = inspection.permutation_importance(bart, X, y, n_permutations=20, n_trees=50)
+    assert found.null.shape == (20, 7)
+    assert found.selected(method="max") == ["x0", "x1", "x2", "x3", "x4"]
+    assert found.plot().figure is not None
+    with pytest.raises(ValueError, match="there is no null"):
+        inspection.permutation_importance(bart, X, y, n_draws=5).selected()
+    rng, false, poisoned = np.random.default_rng(0), 0, 0
+    settings: dict = {"n_trees": 10, "n_burnin": 50, "n_draws": 50, "n_chains": 1}
+    for seed in range(20):
+        X, y = rng.uniform(size=(60, 4)), rng.normal(size=60)
+        few = BARTRegressor(**settings, random_state=seed).fit(X, y)
+        nothing = inspection.permutation_importance(few, X, y, n_permutations=30, random_state=seed, **settings)
+        false += len(nothing.selected(0.1, method="max")) > 0
+        poisoned += len(inspection._above(nothing.names, nothing.mean, nothing.null / 2, 0.1, "max")) > 0
+    assert false <= 6
+    assert poisoned > 6
+
+
 def test_interactions_find_the_pair(fitted: tuple[BARTRegressor, np.ndarray, np.ndarray]) -> None:
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(800, 4))

@@ -53,6 +53,10 @@ def test_a_run_is_its_messages(whole: tuple[BARTRegressor, Listener]) -> None:
     assert [message["type"] for message in listener.parts["run"]] == ["bart.start/1", "bart.end/1"]
     assert listener.parts["run"][0]["columns"] == [f"x{j}" for j in range(6)]
     assert listener.parts["run"][1]["draws"] == [400, 400]
+    told = listener.parts["run"][0]["settings"]
+    assert set(told) == set(bart.get_params()) - {"n_jobs", "progress", "random_state", "warm_start"}
+    assert all(told[name] == bart.get_params()[name] for name in SMALL.keys() & told.keys())
+    assert told["categorical_features"] == []
     for part, messages in listener.parts.items():
         assert [message["seq"] for message in messages] == list(range(len(messages))), part
         for message in messages:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from scipy.special import ndtr
@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from livebart.errors import NotConverged
-from livebart.messages import Sink
+from livebart.messages import Settings, Sink
 from livebart.model import columns as tables
 from livebart.model.columns import MAX_CUTS
 from livebart.model.forest import Forest, tree_as_data
@@ -144,6 +144,17 @@ class BART(BaseEstimator):  # type: ignore[misc]
         told = {name: getattr(self, name) for name in names}
         return Prior(**told, grow_probability=float(moves[0]), prune_probability=float(moves[1]))
 
+    def _settings(self) -> Settings:
+        """The parameters that draws depend on, as plain data."""
+        told: dict[str, Any] = {}
+        for name in Settings.__annotations__:
+            if hasattr(self, name):  # a classifier has no noise prior
+                value = getattr(self, name)
+                told[name] = value.item() if isinstance(value, np.generic) else value
+        told["move_probabilities"] = [float(share) for share in self.move_probabilities]
+        told["categorical_features"] = [column.name for column in self.columns_ if column.categories is not None]
+        return cast(Settings, told)
+
     def _threads(self, n_chains: int) -> int:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         if self.n_jobs is None or self.n_jobs < 0:
@@ -172,13 +183,17 @@ class BART(BaseEstimator):  # type: ignore[misc]
         response, weights = self._response(response), None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, table, dtype=np.float64, ensure_non_negative=True)
-            kept = weights > 0
-            if not kept.any():
+            if not weights.any():
                 raise ValueError("sample_weight: every weight is 0, so there is nothing to learn from")
-            table, response, weights = table[kept], response[kept], weights[kept]
-            weights = None if (weights == 1.0).all() else weights
+            table, response, weights = self._weigh(table, response, weights)
         self.columns_ = tables.learn_columns(table, names, categories, self.max_cuts)
         return table, response, weights
+
+    def _weigh(
+        self, table: np.ndarray, response: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """The rows that weights leave, and weights of theirs, None for equal ones."""
+        raise NotImplementedError
 
     def _response(self, y: np.ndarray) -> np.ndarray:
         raise NotImplementedError
@@ -187,7 +202,7 @@ class BART(BaseEstimator):  # type: ignore[misc]
         names = tuple(column.name for column in self.columns_)
         shape = (type(self).__name__, names, self.n_trees, self.n_burnin, self.n_draws, self.n_chains)
         if self.warm_start and getattr(self, "_kept", None):
-            plan = Plan(*shape, seed=self.seed_)
+            plan = Plan(*shape, seed=self.seed_, settings=self._settings())
             if plan.digest(problem) != self._digest:
                 raise ValueError(
                     "warm_start goes on with the chains of the last fit, so X, y and all parameters but n_draws must "
@@ -202,7 +217,7 @@ class BART(BaseEstimator):  # type: ignore[misc]
                 chain.total = self.n_draws
             return chains, plan
         self.seed_ = seed_of(self.random_state)
-        plan = Plan(*shape, seed=self.seed_)
+        plan = Plan(*shape, seed=self.seed_, settings=self._settings())
         return new_chains(plan, problem), plan
 
     def _watch(self, response: np.ndarray, codes: np.ndarray) -> None:

@@ -136,6 +136,13 @@ class BARTRegressor(RegressorMixin, BART):  # type: ignore[misc]
     def _response(self, y: np.ndarray) -> np.ndarray:
         return y.astype(np.float64)
 
+    def _weigh(
+        self, table: np.ndarray, response: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        kept = weights > 0
+        table, response, weights = table[kept], response[kept], weights[kept]
+        return table, response, None if (weights == 1.0).all() else weights
+
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """The posterior mean of f, (row,); with `return_std` also the posterior standard deviation of f."""
         if not return_std:
@@ -237,14 +244,19 @@ class BARTClassifier(ClassifierMixin, BART):  # type: ignore[misc]
         self,
         X: Any,
         y: Any,
+        sample_weight: Any = None,
         *,
         sink: Sink | None = None,
         stop: Callable[[], bool] | None = None,
         executor: Executor | Callable[[], Executor] | None = None,
         checkpoint: Store | None = None,
     ) -> BARTClassifier:
-        """Draw from the posterior given X (row, column) and y (row,) of two classes; else as `BARTRegressor.fit`."""
-        fitted: BARTClassifier = self._fit(X, y, None, sink, stop, executor, checkpoint)
+        """Draw from the posterior given X (row, column) and y (row,) of two classes; else as `BARTRegressor.fit`.
+
+        A row's `sample_weight` is how many observations it stands for, a whole number: each has a latent response of
+        its own, so that the posterior is that of the rows repeated.
+        """
+        fitted: BARTClassifier = self._fit(X, y, sample_weight, sink, stop, executor, checkpoint)
         return fitted
 
     def _response(self, y: np.ndarray) -> np.ndarray:
@@ -260,6 +272,23 @@ class BARTClassifier(ClassifierMixin, BART):  # type: ignore[misc]
             raise ValueError(f"Classifier can't train when only one class is present: y holds only {classes[0]!r}")
         self.classes_ = classes
         return places
+
+    def _weigh(
+        self, table: np.ndarray, response: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        fractions = np.flatnonzero(weights != np.floor(weights))
+        if len(fractions):
+            row = int(fractions[0])
+            raise ValueError(
+                "sample_weight: a classifier's weights are numbers of observations, whole as 0, 1, 2, got "
+                f"{weights[row]} in row {row}: probit has no latent response for a fraction of an observation"
+            )
+        counts = weights.astype(np.int64)
+        table, response = np.repeat(table, counts, axis=0), np.repeat(response, counts)
+        if (response == response[0]).all():
+            only = str(self.classes_[response[0]])
+            raise ValueError(f"Classifier can't train when only one class is present: the weights leave only {only!r}")
+        return table, response, None
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Posterior mean probabilities of the two classes, (row, 2)."""

@@ -144,19 +144,7 @@ class Importance:
         false one; `se`: the mean plus that many standard deviations which cover all columns (Bleich et al. 2014,
         section 3).
         """
-        if method == "local":
-            threshold = np.quantile(self.null, 1 - level, axis=0)
-        elif method == "max":
-            threshold = np.full(len(self.names), np.quantile(self.null.max(axis=1), 1 - level))
-        elif method == "se":
-            mean, deviation = self.null.mean(axis=0), self.null.std(axis=0)
-            standard = (self.null - mean) / np.where(deviation > 0, deviation, 1)
-            threshold = mean + np.quantile(standard.max(axis=1), 1 - level) * deviation
-        else:
-            raise ValueError(f"method must be 'local', 'max' or 'se', got {method!r}")
-        return [
-            name for name, found, least in zip(self.names, self.proportions, threshold, strict=True) if found > least
-        ]
+        return _above(self.names, self.proportions, self.null, level, method)
 
     def plot(self, ax: Any = None) -> Any:
         """Proportions with the null's 95 % quantiles; matplotlib's axes."""
@@ -193,28 +181,66 @@ class PermutationImportance:
     names: tuple[str, ...]
     draws: np.ndarray
     """(draw, column): the increase of the mean squared error, or of the mean Brier score."""
+    null: np.ndarray | None = None
+    """(permutation, column): its means in fits to permuted y; None where they were not asked for."""
 
     @property
     def mean(self) -> np.ndarray:
         return np.asarray(self.draws.mean(axis=0))
 
+    def selected(self, level: float = 0.05, *, method: str = "local") -> list[str]:
+        """The columns above the null's 1 - level quantile; `method` as for `Importance.selected`."""
+        if self.null is None:
+            raise ValueError("there is no null to compare with: give permutation_importance n_permutations=50")
+        return _above(self.names, self.mean, self.null, level, method)
+
     def plot(self, ax: Any = None) -> Any:
-        """Means with 90 % intervals; matplotlib's axes."""
+        """Means with 90 % intervals, and the null's 95 % quantiles if there is one; matplotlib's axes."""
         from livebart.plots import plot_permutation
 
         return plot_permutation(self, ax)
 
 
 def permutation_importance(
-    bart: Any, X: Any, y: Any, *, random_state: int = 0, n_draws: int | None = 200
+    bart: Any,
+    X: Any,
+    y: Any,
+    *,
+    n_permutations: int = 0,
+    random_state: int = 0,
+    n_draws: int | None = 200,
+    **settings: Any,
 ) -> PermutationImportance:
-    """Of every column, on these rows; `n_draws` evenly spaced draws are used, or all (None)."""
+    """Of every column, on these rows; `n_draws` evenly spaced draws are used, or all (None).
+
+    With `n_permutations` there is a null: the same of the same model fitted to these rows with that many random orders
+    of y (Altmann et al. 2010; Bleich et al. 2014). Give the rows of the fit then; `settings` are parameters of the
+    null's fits, by default one chain of 250 + 100 sweeps.
+    """
+    if n_permutations < 0:
+        raise ValueError(f"n_permutations must be at least 0, got {n_permutations}")
+    check_is_fitted(bart, "_forest")
+    rng = np.random.default_rng(random_state)
+    draws = _loss_increases(bart, X, y, n_draws, rng)
+    null = None
+    if n_permutations:
+        told = {"n_burnin": 250, "n_draws": 100, "n_chains": 1, "warm_start": False} | settings
+        model, y = clone(bart).set_params(**told), np.asarray(y)
+        null = np.empty((n_permutations, draws.shape[1]))
+        for k in range(n_permutations):
+            permuted = rng.permutation(y)
+            fitted = model.set_params(random_state=random_state + 1 + k).fit(X, permuted)
+            null[k] = _loss_increases(fitted, X, permuted, n_draws, rng).mean(axis=0)
+    return PermutationImportance(tuple(column.name for column in bart.columns_), draws, null)
+
+
+def _loss_increases(bart: Any, X: Any, y: Any, n_draws: int | None, rng: np.random.Generator) -> np.ndarray:
+    """(draw, column): how much the mean squared error, or the mean Brier score, grows by shuffling a column."""
     codes, rows = bart._encode(X)
     y = (np.asarray(y) == bart.classes_[1]).astype(float) if bart._probit else np.asarray(y, float)
     if y.shape != (rows,):
         raise ValueError(f"y must have one number a row of X ({rows}), got shape {y.shape}")
-    used, rng = _draws(bart, n_draws), np.random.default_rng(random_state)
-    codes = codes[:, :rows]
+    used, codes = _draws(bart, n_draws), codes[:, :rows]
 
     def loss(table: np.ndarray) -> np.ndarray:
         return np.asarray(((y - _f_of_codes(bart, table, used)) ** 2).mean(axis=1))
@@ -224,10 +250,27 @@ def permutation_importance(
         shuffled = codes.copy()
         shuffled[column] = rng.permutation(shuffled[column])
         found[:, column] = loss(shuffled) - base
-    return PermutationImportance(tuple(column.name for column in bart.columns_), found)
+    return found
 
 
 # -- what they share ---------------------------------------------------------------------------------------------------
+
+
+def _above(names: Sequence[str], found: np.ndarray, null: np.ndarray, level: float, method: str) -> list[str]:
+    """The columns whose importance is above the threshold that a null (permutation, column) sets."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    if method == "local":
+        threshold = np.quantile(null, 1 - level, axis=0)
+    elif method == "max":
+        threshold = np.full(len(names), np.quantile(null.max(axis=1), 1 - level))
+    elif method == "se":
+        mean, deviation = null.mean(axis=0), null.std(axis=0)
+        standard = (null - mean) / np.where(deviation > 0, deviation, 1)
+        threshold = mean + np.quantile(standard.max(axis=1), 1 - level) * deviation
+    else:
+        raise ValueError(f"method must be 'local', 'max' or 'se', got {method!r}")
+    return [name for name, value, least in zip(names, found, threshold, strict=True) if value > least]
 
 
 def _places(bart: Any, columns: Any) -> list[int]:

@@ -5,13 +5,42 @@ telemetry.
 """
 
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
 Message = dict[str, Any]
 Sink = Callable[[Message], Any]
 """Any callable of one message. If it raises, the run stops; its `flush()`, if any, is called at the end."""
+
+
+class Settings(TypedDict):
+    """The estimator's parameters that its draws depend on, by their names there."""
+
+    n_trees: int
+    n_burnin: int
+    n_draws: int
+    """A chain."""
+    n_chains: int
+    alpha: float
+    beta: float
+    k: float
+    nu: NotRequired[float]
+    """Of a regressor, as q and sigma_hat."""
+    q: NotRequired[float]
+    sigma_hat: NotRequired[float | None]
+    min_samples_leaf: int
+    max_cuts: int
+    sparse: bool
+    sparse_a: float
+    sparse_b: float
+    sparse_rho: float | None
+    sparse_theta: float | None
+    categorical_features: list[str]
+    """The columns that were taken for categories."""
+    move_probabilities: list[float]
+    """Of grow, prune, change."""
+    n_grow_from_root: int
 
 
 class Start(TypedDict):
@@ -24,7 +53,7 @@ class Start(TypedDict):
     """BARTRegressor or BARTClassifier."""
     digest: str
     """Of the data, the prior and the settings that draws depend on."""
-    settings: dict[str, Any]
+    settings: Settings
     seed: int
     columns: list[str]
 

@@ -66,11 +66,14 @@ def plot_importance(found: Any, ax: Any = None) -> Any:
 
 
 def plot_permutation(found: Any, ax: Any = None) -> Any:
-    """Means with 90 % intervals."""
+    """Means with 90 % intervals, the null's 95 % quantiles as bars."""
     ax = _axes(ax)
     order = np.argsort(-found.mean)
     low, high = np.quantile(found.draws, [0.05, 0.95], axis=0)
     places = np.arange(len(order))
+    if found.null is not None:
+        ax.bar(places, np.quantile(found.null, 0.95, axis=0)[order], color="0.8", label="95 % of the null")
+        ax.legend()
     ax.errorbar(places, found.mean[order], yerr=[(found.mean - low)[order], (high - found.mean)[order]], fmt="o")
     ax.set_xticks(places, [found.names[place] for place in order], rotation=90)
     ax.set_ylabel("increase of the loss")

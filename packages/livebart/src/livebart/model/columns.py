@@ -6,6 +6,7 @@ the values alone: they are the same after any increasing transform, shift or sca
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,11 +111,15 @@ def describe(columns: Sequence[Column]) -> np.ndarray:
 
 
 def active_columns(described: np.ndarray, codes: np.ndarray, rows: int) -> np.ndarray:
-    """The columns that vary, by which a root can be split."""
+    """The columns that vary, by which a root can be split, in an order that follows from their codes alone.
+
+    The sampler knows columns by their places here, so the order in which they stand in a table changes no bit.
+    """
     some = described["codes"] > 1
     # An ordered column may have one value, and missing ones.
     some |= (described["missing"] != 0) & (codes[:, :rows].min(axis=1, initial=MISSING) < MISSING)
-    return np.flatnonzero(some).astype(np.int32)
+    content = [described[j].tobytes() + hashlib.sha256(codes[j, :rows]).digest() for j in range(len(codes))]
+    return np.array(sorted(np.flatnonzero(some), key=content.__getitem__), np.int32)
 
 
 # -- frames ------------------------------------------------------------------------------------------------------------

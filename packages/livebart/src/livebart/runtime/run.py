@@ -12,7 +12,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
-from livebart.messages import Sink
+from livebart.messages import Settings, Sink
 from livebart.model.problem import Problem
 from livebart.runtime.chain import Block, Chain, block_from_data, block_to_data
 from livebart.runtime.checkpoint import Checkpoint, CheckpointError, Store
@@ -38,9 +38,8 @@ class Plan:
     n_draws: int
     n_chains: int
     seed: int
-
-    def settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("n_trees", "n_burnin", "n_draws", "n_chains")}
+    settings: Settings
+    """What is said of it; the problem's digest holds what of it draws depend on."""
 
     def digest(self, problem: Problem) -> str:
         """Of all that a draw depends on; the number of draws is none of it."""
@@ -64,7 +63,7 @@ class Recorder:
         self._kept: dict[int, int] = {}
         self._waiting: dict[int, list[Block]] = {}
         self._last: dict[int, float] = {}
-        self._manifest = {"digest": plan.digest(problem), "seed": plan.seed, "settings": plan.settings()}
+        self._manifest = {"digest": plan.digest(problem), "seed": plan.seed, "settings": plan.settings}
 
     def begin(self, chains: Sequence[Chain]) -> None:
         """Read what an earlier process left of this run, or begin it."""
@@ -162,7 +161,7 @@ def run(
             "start",
             model=plan.model,
             digest=plan.digest(problem),
-            settings=plan.settings(),
+            settings=plan.settings,
             seed=plan.seed,
             columns=list(plan.names),
         )
