@@ -3,7 +3,6 @@
 import os
 
 import numpy as np
-import pytest
 from bart_data import problem_of
 from livebart.kernel.layout import KEPT
 from livebart.runtime.chain import Chain
@@ -63,6 +62,5 @@ def test_ranks_are_uniform() -> None:
         assert p > 1e-4, name
 
 
-@pytest.mark.skipif(not LONG, reason="LIVE_LONG: needs more replications to be caught")
 def test_shrunken_draws_are_caught() -> None:
     assert min(p_values(ranks(0.8)).values()) < 1e-4

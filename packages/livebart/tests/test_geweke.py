@@ -16,6 +16,7 @@ from scipy import stats
 
 LONG = "LIVE_LONG" in os.environ
 CHAINS, STEPS = (2000, 200) if LONG else (400, 60)
+SHRINK = 0.99 if LONG else 0.95
 ROWS, COLUMNS, TREES = 30, 3, 4
 NU, Q = 10.0, 0.9
 
@@ -72,8 +73,8 @@ def last_steps(problem: Problem, chains: int, steps: int, poison: str = "") -> d
                 lagged, variance = variance, 1.0 if problem.probit else float(chain.state["variance"][0])
                 if poison == "shrink":
                     leaves = chain.trees["left"] == 0
-                    chain.trees["value"][leaves] *= 0.99
-                    fit *= 0.99
+                    chain.trees["value"][leaves] *= SHRINK
+                    fit *= SHRINK
             drawn_with = lagged if poison == "lagged sigma" and step else variance
             error = np.sqrt(drawn_with / weights) * rng.normal(size=rows) * (1.02 if poison == "noise" else 1.0)
             chain.residual[:rows] = error
@@ -116,11 +117,15 @@ def test_sweeps_and_new_data_leave_the_prior_as_it_is(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("poison", "functional"), [("noise", "log variance"), ("shrink", "f^2"), ("lagged sigma", "pivot")]
+    ("poison", "functional", "chains", "steps"),
+    [
+        ("noise", "log variance", CHAINS, STEPS),
+        ("shrink", "f^2", CHAINS, STEPS),
+        ("lagged sigma", "pivot", max(CHAINS, 1600), 200 if LONG else 15),  # seen at once, and weak
+    ],
 )
-def test_poisons_are_caught(poison: str, functional: str) -> None:
-    if poison != "noise" and not LONG:
-        pytest.skip("LIVE_LONG: needs more chains to be caught")
+def test_poisons_are_caught(poison: str, functional: str, chains: int, steps: int) -> None:
+    """Noise x 1.02, leaves shrunk by .95 (in the long version .99), data drawn with the sigma of a sweep before."""
     problem = make("plain")
-    found = scores(problem, last_steps(problem, CHAINS, STEPS, poison))
+    found = scores(problem, last_steps(problem, chains, steps, poison))
     assert abs(found[functional]) > 4, found
