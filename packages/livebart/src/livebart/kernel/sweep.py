@@ -3,11 +3,12 @@
 import numpy as np
 from numba import njit
 
+from livebart.kernel.borrow import borrowed
 from livebart.kernel.layout import LANES, MAX_NODES
 from livebart.kernel.noise import EVERY, draw_latent, draw_split_probabilities, draw_variance, synchronise
 from livebart.kernel.source import digest
 from livebart.kernel.trees import keep
-from livebart.kernel.update import make_scratch, update, update_weighted
+from livebart.kernel.update import Scratch, update, update_weighted
 from livebart.kernel.vectors import GROUP, change, squares, squares_weighted
 
 
@@ -32,6 +33,7 @@ def _make(weighted, source):
         trees,
         sizes,
         labels,
+        scratch_,
         variances,
         leaves,
         moves,
@@ -45,9 +47,21 @@ def _make(weighted, source):
         No trees are written where `kept` is empty.
         """
         _ = source  # a part of the cache's key: a change in any file of the kernel compiles anew
+        columns, active, place_of = borrowed(columns), borrowed(active), borrowed(place_of)
+        cumulative, grid, codes = borrowed(cumulative), borrowed(grid), borrowed(codes)
+        response, positive, weights = borrowed(response), borrowed(positive), borrowed(weights)
+        residual, trees, sizes, labels = borrowed(residual), borrowed(trees), borrowed(sizes), borrowed(labels)
+        kept, ends, leaves, moves = borrowed(kept), borrowed(ends), borrowed(leaves), borrowed(moves)
         state, prior = state_[0], prior_[0]
-        scratch = make_scratch()
-        stack = np.zeros((2 * MAX_NODES, 2), np.int64)
+        scratch = Scratch(
+            borrowed(scratch_.changes),
+            borrowed(scratch_.sums),
+            borrowed(scratch_.counts),
+            borrowed(scratch_.leaf_sums),
+            borrowed(scratch_.leaf_nodes),
+            borrowed(scratch_.parents),
+            borrowed(scratch_.stack),
+        )
         n_trees = trees.shape[0]
         chunks = residual.shape[0] // LANES
         keeps = kept.shape[0] > 0
@@ -132,7 +146,7 @@ def _make(weighted, source):
             for t in range(n_trees):
                 leaves[done, t] = (sizes[t] + 1) >> 1
                 if keeps:
-                    written = keep(trees[t], kept, written, stack)
+                    written = keep(trees[t], kept, written, scratch.stack)
                     ends[done, t] = written - first
         return number, written
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from livebart.kernel.layout import LANES, MAX_LEAVES
+from livebart.kernel.layout import LANES, MAX_LEAVES, MAX_NODES
 from livebart.kernel.random import INLINE, below, normal, uniform
 from livebart.kernel.rules import draw_bounds, draw_column, splittable
 from livebart.kernel.trees import grow, join_rows, part_rows, prune
@@ -37,17 +37,19 @@ class Scratch(NamedTuple):
     """The node of each label."""
     parents: np.ndarray
     """Nodes whose children are leaves."""
+    stack: np.ndarray
+    """For `keep`."""
 
 
-@njit(nogil=True, error_model="numpy")
-def make_scratch():
+def make_scratch() -> Scratch:
     return Scratch(
-        np.zeros(MAX_LEAVES + GROUP, np.float32),
-        np.zeros(GROUP + 4, np.float64),
-        np.zeros(2, np.int64),
-        np.zeros(MAX_LEAVES + GROUP, np.float64),
-        np.zeros(MAX_LEAVES, np.int32),
-        np.zeros(MAX_LEAVES, np.int32),
+        changes=np.zeros(MAX_LEAVES + GROUP, np.float32),
+        sums=np.zeros(GROUP + 4, np.float64),
+        counts=np.zeros(2, np.int64),
+        leaf_sums=np.zeros(MAX_LEAVES + GROUP, np.float64),
+        leaf_nodes=np.zeros(MAX_LEAVES, np.int32),
+        parents=np.zeros(MAX_LEAVES, np.int32),
+        stack=np.zeros((2 * MAX_NODES, 2), np.int64),
     )
 
 

@@ -13,6 +13,7 @@ from livebart.kernel.grow_from_root import grow_from_root
 from livebart.kernel.layout import KEPT, MANY_TREES, MAX_NODES, NODE, NODES_OF_MANY, NOWHERE, STATE
 from livebart.kernel.predict import label_all
 from livebart.kernel.sweep import sweeps, sweeps_weighted
+from livebart.kernel.update import Scratch, make_scratch
 from livebart.model.problem import Problem
 
 _CALL_SECONDS = 0.05
@@ -54,6 +55,7 @@ class Chain:
     response: np.ndarray = field(init=False)
     cumulative: np.ndarray = field(init=False)
     """Split probabilities of active columns, added up."""
+    _scratch: Scratch = field(init=False, repr=False)
     labels: np.ndarray | None = None
     """(tree, row); made when it is needed."""
     blocks: list[Block] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Chain:
         self.sizes = np.ones(self.n_trees, np.int32)
         self.residual = problem.response.copy()
         self.response = problem.response.copy()
+        self._scratch = make_scratch()
         self.cumulative = np.arange(1.0, len(problem.active) + 1) / max(len(problem.active), 1)
 
     @property
@@ -162,6 +165,7 @@ class Chain:
             self.trees,
             self.sizes,
             self._label(),
+            self._scratch,
             variances,
             leaves,
             moves,
