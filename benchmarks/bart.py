@@ -1,12 +1,14 @@
-"""livebart beside bartz and stochtree: the cost of one more sweep, accuracy, coverage, effective draws a second.
+"""livebart beside bartz and stochtree: the cost of a sweep, accuracy, coverage, effective draws a second, and more.
 
-    python benchmarks/bart.py --python bartz=PATH --python stochtree=PATH [--n 500 2000] [--p 10] [--quality]
-        [--seven all] [--write [NAME]]
+    python benchmarks/bart.py --python bartz=PATH --python stochtree=PATH [--case cost chains] [--minutes 8] [--write]
 
-Each engine runs in a process of its own, on the same data, with the same trees, sweeps and priors, pinned to one core.
-The cost of a sweep is CPU time of k + 200 sweeps less that of k, so compilation and set-up drop out; engines take
-turns, and the least of the repeats counts. With --quality each engine also draws once, and what it drew is held against
-the true f at new points.
+Each engine runs in processes of its own, on the same data, with the same trees, sweeps and priors. The cost of a sweep
+is the time of k + 200 sweeps less that of k, so compilation and set-up drop out: CPU time on one core, and wall time
+for two chains on two.
+
+With --write, every measurement is kept in results/bart.json, and results/bart.md is made of all that are there. What is
+there is not measured again (--again does), so a quiet hour may be spent in pieces: the same command with `--minutes 8`
+begins nothing after eight minutes, and goes on where it was left.
 """
 
 import argparse
@@ -16,119 +18,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from report import RESULTS, machine, publish, table
 
-TREES = 200
-FIRST, MORE = 100, 200
 ENGINES = ("livebart", "bartz", "stochtree")
 PEERS = ENGINES[1:]
-WATCHED = 20
+WORKER = Path(__file__).with_name("bart_worker.py")
+FIRST, MORE = 100, 200
+
+Job = dict[str, Any]
+Record = dict[str, Any]
 
 
-# -- in each engine's own process --------------------------------------------------------------------------------------
-
-
-def run_livebart(data: dict[str, Any], burn: int, draws: int, seed: int) -> dict[str, Any]:
-    from livebart import BARTRegressor
-
-    bart = BARTRegressor(TREES, burn, draws, 1, nu=3.0, q=0.9, sigma_hat=float(data["sigma_hat"]), random_state=seed)
-    bart.fit(data["X"], data["y"])
-    return {"sigma": bart.sigma_, "predict": lambda: bart.sample_f(data["new"])}
-
-
-def run_bartz(data: dict[str, Any], burn: int, draws: int, seed: int) -> dict[str, Any]:
-    from bartz import Bart
-
-    bart = Bart(
-        data["X"].T.astype(np.float32),
-        data["y"].astype(np.float32),
-        num_trees=TREES,
-        n_burn=burn,
-        n_save=draws,
-        num_chains=1,
-        sigma_df=3.0,
-        sigma_scale=float(np.sqrt(data["lambda"])),
-        sigma_init=float(np.sqrt(data["lambda"])),
-        seed=seed,
-        pbar=False,
-        printevery=None,
-    )
-    sigma = np.asarray(bart.get_error_sdev()).ravel()
-    return {
-        "sigma": sigma,
-        "predict": lambda: np.asarray(bart.predict(data["new"].T.astype(np.float32), kind="latent_samples")),
-    }
-
-
-def run_stochtree(data: dict[str, Any], burn: int, draws: int, seed: int) -> dict[str, Any]:
-    from stochtree import BARTModel
-
-    deviation = float(np.std(data["y"]))
-    leaf = (float(np.ptp(data["y"])) / deviation / (4 * np.sqrt(TREES))) ** 2
-    bart = BARTModel()
-    bart.sample(
-        X_train=data["X"],
-        y_train=data["y"],
-        num_gfr=0,
-        num_burnin=burn,
-        num_mcmc=draws,
-        general_params={
-            "random_seed": seed + 1,
-            "num_threads": 1,
-            "sigma2_global_shape": 1.5,
-            "sigma2_global_scale": 1.5 * float(data["lambda"]) / deviation**2,
-        },
-        mean_forest_params={"num_trees": TREES, "sample_sigma2_leaf": False, "sigma2_leaf_init": leaf},
-    )
-    sigma = np.sqrt(np.asarray(bart.global_var_samples))[-draws:]
-    return {"sigma": sigma, "predict": lambda: np.asarray(bart.predict(X=data["new"], terms="y_hat")).T}
-
-
-def work(job: dict[str, Any]) -> dict[str, Any]:
-    """In an engine's process: what the job asks for."""
-    if "cores" in job and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, job["cores"])
-    data = dict(np.load(job["data"]))
-    run = {"livebart": run_livebart, "bartz": run_bartz, "stochtree": run_stochtree}[job["engine"]]
-    if job["task"] == "cost":
-        costs = {}
-        for sweeps in (FIRST, FIRST + MORE):
-            began = time.process_time()
-            run(data, sweeps, 1, 0)
-            costs[sweeps] = time.process_time() - began
-        for _ in range(job["repeats"]):
-            for sweeps in costs:
-                began = time.process_time()
-                run(data, sweeps, 1, 0)
-                costs[sweeps] = min(costs[sweeps], time.process_time() - began)
-        return {"seconds": (costs[FIRST + MORE] - costs[FIRST]) / MORE}
-    if job["engine"] == "stochtree":
-        run(data, 5, 5, 0)
-    else:  # compiled, by bartz for these numbers of sweeps
-        run(data, job["burn"], job["draws"], 0)["predict"]()
-    began = time.process_time()
-    found = run(data, job["burn"], job["draws"], job["seed"])
-    seconds = time.process_time() - began
-    found["predict"]()
-    began = time.process_time()
-    f = found["predict"]()
-    predicted = time.process_time() - began
-    low, high = np.quantile(f, [0.05, 0.95], axis=0)
-    truth = data["f_new"]
-    return {
-        "seconds": seconds,
-        "predict": predicted,
-        "rmse": float(np.sqrt(np.mean((f.mean(axis=0) - truth) ** 2))),
-        "coverage": float(np.mean((low <= truth) & (truth <= high))),
-        "sigma": np.asarray(found["sigma"], float).tolist(),
-        "f": np.asarray(f[:, :WATCHED], float).tolist(),
-    }
-
-
-# -- at home -----------------------------------------------------------------------------------------------------------
+# -- data --------------------------------------------------------------------------------------------------------------
 
 
 def friedman1(X: np.ndarray) -> np.ndarray:
@@ -144,52 +51,91 @@ def smooth_sin(X: np.ndarray) -> np.ndarray:
 
 
 def housing(X: np.ndarray) -> np.ndarray:
-    """A synthetic price, log-normal about income, population, rooms, place, age and occupancy."""
+    """The logarithm of a synthetic price, about income, population, rooms, place, age and occupancy."""
     income, population, rooms = 0.5 + 14 * X[:, 0], 3 + 3500 * X[:, 1], 1 + 9 * X[:, 2]
     latitude, longitude, age, occupancy = 32 + 10 * X[:, 3], -124 + 10 * X[:, 4], 1 + 51 * X[:, 5], 1 + 5 * X[:, 6]
     log = 0.4 * np.log1p(income) - 0.1 * np.log1p(population) + 0.2 * np.log1p(rooms) - 0.05 * np.abs(latitude - 37)
     return np.asarray(log - 0.03 * np.abs(longitude + 120) + 0.01 * age - 0.1 * occupancy)
 
 
-SEVEN = {
-    "smoke": (friedman1, 1_000, 10, 1.0),
-    "medium-n": (friedman1, 10_000, 10, 1.0),
-    "large-n": (friedman1, 50_000, 10, 1.0),
-    "high-p": (sparse_linear, 1_000, 100, 0.5),
-    "extreme-p": (sparse_linear, 5_000, 500, 0.5),
-    "smooth-sin": (smooth_sin, 5_000, 5, 0.2),
-    "housing": (housing, 20_000, 8, 0.3),
+FUNCTIONS = {function.__name__: function for function in (friedman1, sparse_linear, smooth_sin, housing)}
+SEVEN: dict[str, tuple[str, int, int, float]] = {
+    "smoke": ("friedman1", 1_000, 10, 1.0),
+    "medium-n": ("friedman1", 10_000, 10, 1.0),
+    "large-n": ("friedman1", 50_000, 10, 1.0),
+    "high-p": ("sparse_linear", 1_000, 100, 0.5),
+    "extreme-p": ("sparse_linear", 5_000, 500, 0.5),
+    "smooth-sin": ("smooth_sin", 5_000, 5, 0.2),
+    "housing": ("housing", 20_000, 8, 0.3),
 }
 """The seven tests of this engine's predecessor: function of uniform columns, n, p, sd of the noise."""
 
 
-def write_data(folder: Path, name: str, f: Any, n: int, p: int, noise: float) -> str:
-    """The data of all engines, and the noise prior of all: lambda of CGM's calibration by least squares."""
+def write_data(folder: Path, job: Job) -> str:
+    """The data set of a job, and the noise prior of all engines: lambda of CGM's calibration by least squares."""
     from scipy.stats import chi2
 
-    rng = np.random.default_rng(n + p)
-    X, new = rng.uniform(size=(n, p)), rng.uniform(size=(1000, p))
-    y = f(X) + noise * rng.normal(size=n)
-    design = np.column_stack([np.ones(n), X])
-    residual = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
-    sigma_hat = float(np.sqrt(residual @ residual / (n - p - 1)))
-    prior = {"sigma_hat": sigma_hat, "lambda": sigma_hat**2 * chi2.ppf(0.1, 3) / 3}
-    path = folder / f"{name}.npz"
-    np.savez(path, X=X, y=y, new=new, f_new=f(new), **prior)
+    n, p, name = job["n"], job["p"], job.get("f", "friedman1")
+    path = folder / f"{name}-{n}-{p}-{job.get('set', 0)}.npz"
+    if not path.exists():
+        f, rng = FUNCTIONS[name], np.random.default_rng([n, p, job.get("set", 0)])
+        X, new = rng.uniform(size=(n, p)), rng.uniform(size=(1000, p))
+        y = f(X) + job.get("noise", 1.0) * rng.normal(size=n)
+        design = np.column_stack([np.ones(n), X])
+        residual = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+        sigma_hat = float(np.sqrt(residual @ residual / (n - p - 1)))
+        prior = {"sigma_hat": sigma_hat, "lambda": sigma_hat**2 * chi2.ppf(0.1, 3) / 3}
+        np.savez(path, X=X, y=y, new=new, f_new=f(new), **prior)
     return str(path)
 
 
-def ask(python: str, job: dict[str, Any]) -> dict[str, Any]:
-    """The worker's answer."""
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-    flags = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
-    done = subprocess.run(
-        [python, __file__, "--work", json.dumps(job)], env=os.environ | one | flags, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise RuntimeError(f"{job['engine']} failed:\n{done.stderr[-2000:]}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+# -- asking ------------------------------------------------------------------------------------------------------------
+
+
+class Workers:
+    """One process at a time, kept while the engine and its cores stay the same."""
+
+    def __init__(self, pythons: dict[str, str]) -> None:
+        self.pythons = pythons
+        self._kind: tuple[Any, ...] = ()
+        self._process: subprocess.Popen[str] | None = None
+
+    def close(self) -> None:
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait()
+            self._process = None
+
+    def ask(self, job: Job, *, alone: bool = False, env: dict[str, str] | None = None) -> Record:
+        """The worker's answer; of a process of its own where `alone` is true."""
+        kind = (job["engine"], job["chains"])
+        if self._process is None or alone or kind != self._kind:
+            self.close()
+            threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+            flags = f"--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count={job['chains']}"
+            self._process = subprocess.Popen(
+                [self.pythons[job["engine"]], str(WORKER), job["engine"]],
+                env=os.environ | threads | {"XLA_FLAGS": flags} | (env or {}),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        self._kind = () if alone else kind
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()
+        while line := process.stdout.readline():
+            if line.startswith("{"):  # engines may say something of their own
+                answer: Record = json.loads(line)
+                if alone:
+                    self.close()
+                return answer
+        raise RuntimeError(f"{job} failed:\n{process.stderr.read()[-2000:]}")
 
 
 def version_of(python: str, engine: str) -> str:
@@ -198,103 +144,373 @@ def version_of(python: str, engine: str) -> str:
     return told or "of this clone"
 
 
-def cost_table(pythons: dict[str, str], data: dict[str, tuple[int, int, str]], repeats: int) -> list[str]:
-    from report import table
+def key_of(job: Job) -> str:
+    return json.dumps(job, sort_keys=True)
 
-    rows = []
-    for n, p, path in data.values():
-        costs = {
-            engine: ask(python, {"task": "cost", "engine": engine, "data": path, "repeats": repeats, "cores": [0]})[
-                "seconds"
+
+def mean_of(values: Iterable[float], digits: int = 3, sign: str = "") -> str:
+    """A mean with its standard error."""
+    numbers = np.array(list(values), float)
+    text = f"{numbers.mean():{sign}.{digits}f}"
+    return text if len(numbers) < 2 else f"{text} +- {numbers.std(ddof=1) / np.sqrt(len(numbers)):.{digits}f}"
+
+
+# -- the cases: what is asked, and what is made of the answers ---------------------------------------------------------
+
+
+class Case:
+    """Its jobs, and the table of their records."""
+
+    title: str
+    told: str
+
+    def jobs(self, options: argparse.Namespace) -> Iterator[Job]:
+        raise NotImplementedError
+
+    def measure(self, workers: Workers, job: Job, data: str) -> Record:
+        return workers.ask(job | {"data": data, "repeats": 2})
+
+    def table(self, records: list[tuple[Job, Record]], everything: dict[str, Record]) -> list[str]:
+        raise NotImplementedError
+
+
+class Cost(Case):
+    title = "One more sweep"
+    told = (
+        "CPU time on one core, the least of two repeats, {trees} trees; in brackets microseconds a sweep. The peers' "
+        "columns at the right are their time over livebart's."
+    )
+    chains = 1
+    sizes = (500, 2_000, 10_000, 50_000, 500_000)
+    columns = (10, 100)
+
+    def jobs(self, options: argparse.Namespace) -> Iterator[Job]:
+        shared = {"task": "cost", "chains": self.chains, "trees": options.trees, "first": FIRST, "more": MORE}
+        for p, n, engine in product(self.columns, self.sizes, ENGINES):
+            if n < 500_000 or (engine == "livebart" and p == 10):
+                yield shared | {"n": n, "p": p, "engine": engine}
+
+    def table(self, records: list[tuple[Job, Record]], everything: dict[str, Record]) -> list[str]:
+        found: dict[tuple[int, int], dict[str, float]] = {}
+        for job, record in records:
+            found.setdefault((job["p"], job["n"]), {})[job["engine"]] = record["seconds"]
+        trees = records[0][0]["trees"]
+        rows = []
+        for (p, n), costs in sorted(found.items()):
+            cells = [
+                f"{costs[e] / n / trees / self.chains * 1e9:.2f} ({costs[e] * 1e6:.0f})" if e in costs else ""
+                for e in ENGINES
             ]
-            for engine, python in pythons.items()
+            ratios = [
+                f"{costs[peer] / costs['livebart']:.1f}" if {peer, "livebart"} <= costs.keys() else "" for peer in PEERS
+            ]
+            rows.append([str(n), str(p), *cells, *ratios])
+        heads = ["n", "p", *(f"{engine}: ns a datum a tree" for engine in ENGINES)]
+        return table(heads + [f"{peer} / livebart" for peer in PEERS], rows)
+
+
+class Chains(Cost):
+    title = "Two chains on two cores"
+    told = (
+        "Wall time of one more sweep of two chains; ns for each chain's datum and tree. livebart: a thread a chain; "
+        "bartz: a device a chain; stochtree: one chain after the other."
+    )
+    chains = 2
+    sizes = (500, 2_000, 10_000, 50_000)
+    columns = (10,)
+
+
+class Accuracy(Case):
+    title = "What it is worth"
+    told = (
+        "Friedman 1, noise 1: several data sets, the same for all engines; {burn} sweeps of burn-in, then {draws} "
+        "draws of a chain; the true f at 1,000 new points. Means over data sets with their standard errors; the "
+        "differences are livebart's less the peer's, paired by data set. The noise prior is the same for all, CGM's "
+        "calibration (nu 3, q .9) by least squares, and so are the leaves' prior and the trees'; bartz's trees have at "
+        "most 6 levels, and 10 rows in a node that is split, the others 5 rows in a leaf."
+    )
+    sizes: tuple[int, ...] = (500, 2_000, 10_000)
+    columns = (10, 100)
+
+    def jobs(self, options: argparse.Namespace) -> Iterator[Job]:
+        shared = {"task": "quality", "trees": options.trees, "burn": options.burn, "draws": options.draws}
+        for p, n, engine, chains in product(self.columns, self.sizes, ENGINES, (1, 4)):
+            if chains == 1 or engine == "livebart":
+                for number in range(options.sets):
+                    yield shared | {"n": n, "p": p, "engine": engine, "chains": chains, "set": number}
+
+    def measure(self, workers: Workers, job: Job, data: str) -> Record:
+        from livebart.diagnostics import effective_sample_size
+
+        found = workers.ask(job | {"data": data})
+        sigma = np.array(found.pop("sigma")).reshape(job["chains"], -1)
+        f = np.array(found.pop("f")).reshape(*sigma.shape, -1)
+        sizes = [effective_sample_size(f[:, :, j]) for j in range(f.shape[2])]
+        return found | {
+            "sigma": float(sigma.mean()),
+            "ess_sigma": float(effective_sample_size(sigma)),
+            "ess_f": float(np.median(sizes)),
         }
-        row = [str(n), str(p), *(f"{cost / n / TREES * 1e9:.2f} ({cost * 1e6:.0f})" for cost in costs.values())]
-        rows.append(row + [f"{costs[peer] / costs['livebart']:.1f}" for peer in PEERS if peer in costs])
-    heads = ["n", "p", *(f"{engine}: ns a datum a tree (us a sweep)" for engine in pythons)]
-    return table(heads + [f"{peer} / livebart" for peer in PEERS if peer in pythons], rows)
 
+    def name_of(self, job: Job) -> str:
+        return f"{job['n']} x {job['p']}"
 
-def quality_table(pythons: dict[str, str], data: dict[str, tuple[int, int, str]], burn: int, draws: int) -> list[str]:
-    from livebart.diagnostics import effective_sample_size
-    from report import table
-
-    rows = []
-    for name, (n, p, path) in data.items():
-        for engine, python in pythons.items():
-            job = {"task": "quality", "engine": engine, "data": path, "burn": burn, "draws": draws, "seed": 1}
-            found = ask(python, job | {"cores": [0]})
-            sigma, f = np.array(found["sigma"])[None], np.array(found["f"])
-            ess_f = np.median([effective_sample_size(f[None, :, j]) for j in range(f.shape[1])])
-            rows.append(
-                [
-                    name,
-                    f"{n} x {p}",
-                    engine,
-                    f"{found['rmse']:.3f}",
-                    f"{found['coverage']:.3f}",
-                    f"{sigma.mean():.3f}",
-                    f"{found['seconds']:.1f}",
-                    f"{effective_sample_size(sigma) / found['seconds']:.1f}",
-                    f"{ess_f / found['seconds']:.1f}",
-                    f"{found['predict']:.2f}",
+    def table(self, records: list[tuple[Job, Record]], everything: dict[str, Record]) -> list[str]:
+        found: dict[str, dict[tuple[str, int], dict[int, Record]]] = {}
+        for job, record in records:
+            engines = found.setdefault(self.name_of(job), {})
+            engines.setdefault((job["engine"], job["chains"]), {})[job["set"]] = record
+        rows, differences = [], []
+        for name, engines in found.items():
+            for (engine, chains), sets in engines.items():
+                numbers = [
+                    mean_of(record[part] for record in sets.values()) for part in ("rmse", "coverage", "width", "sigma")
                 ]
-            )
-    heads = [
-        "data",
-        "n x p",
-        "engine",
-        "RMSE of f",
-        "90 % coverage",
-        "sigma",
-        "CPU s",
-        "ESS/s of sigma",
-        "ESS/s of f(x*)",
-        "predict, s",
+                label = engine if chains == 1 else f"{engine}, {chains} chains"
+                rows.append([name, label, str(len(sets)), *numbers])
+            ours = engines.get(("livebart", 1), {})
+            for peer in PEERS:
+                theirs = engines.get((peer, 1), {})
+                both = sorted(ours.keys() & theirs.keys())
+                if both:
+                    numbers = [
+                        mean_of((ours[k][part] - theirs[k][part] for k in both), sign="+")
+                        for part in ("rmse", "coverage")
+                    ]
+                    differences.append([name, peer, str(len(both)), *numbers])
+        heads = ["data", "engine", "data sets", "RMSE of f", "90 % coverage", "width", "sigma"]
+        lines = table(heads, rows)
+        return lines + table(["data", "livebart less", "data sets", "RMSE of f", "coverage"], differences)
+
+
+class Effective(Case):
+    title = "Effective draws a second"
+    told = (
+        "Of sigma, and of f at 20 new points (the median): the effective sample size of the chains above, its mean "
+        "over data sets, divided by the time of their sweeps as measured above; one core, compilation and set-up left "
+        "out."
+    )
+
+    def jobs(self, options: argparse.Namespace) -> Iterator[Job]:
+        return iter(())
+
+    def table(self, records: list[tuple[Job, Record]], everything: dict[str, Record]) -> list[str]:
+        costs, sizes = {}, {}
+        for key, record in everything.items():
+            job = json.loads(key)
+            if job["task"] == "cost" and job["chains"] == 1:
+                costs[job["n"], job["p"], job["engine"]] = record["seconds"]
+            if job["task"] == "quality" and job["chains"] == 1 and "f" not in job:
+                sizes.setdefault((job["p"], job["n"], job["engine"]), []).append(
+                    (record["ess_sigma"] / job["draws"], record["ess_f"] / job["draws"])
+                )
+        rows = []
+        for (p, n, engine), told in sorted(sizes.items()):
+            if (n, p, engine) in costs:
+                sigma, f = np.mean(told, axis=0)
+                cost = costs[n, p, engine]
+                rows.append([str(n), str(p), engine, f"{1000 * sigma:.0f}", f"{1000 * f:.0f}"])
+                rows[-1] += [f"{sigma / cost:.1f}", f"{f / cost:.1f}"]
+        heads = ["n", "p", "engine", "ESS of 1,000 draws: sigma", "f", "ESS a second: sigma", "f"]
+        return table(heads, rows) if rows else []
+
+
+class Seven(Accuracy):
+    title = "The seven data sets of the predecessor, made honest"
+    told = (
+        "One data set for all engines (several of each kind), held-out points, the true f: {burn} sweeps of burn-in, "
+        "then {draws} draws of a chain. `housing` is the logarithm of the price."
+    )
+
+    def jobs(self, options: argparse.Namespace) -> Iterator[Job]:
+        shared = {"task": "quality", "trees": options.trees, "burn": 300, "draws": 300, "chains": 1}
+        for number, (name, (f, n, p, noise)), engine in product(range(options.sets_of_seven), SEVEN.items(), ENGINES):
+            yield shared | {"name": name, "f": f, "n": n, "p": p, "noise": noise, "engine": engine, "set": number}
+
+    def name_of(self, job: Job) -> str:
+        return f"{job['name']}, {job['n']} x {job['p']}"
+
+
+class Predict(Case):
+    title = "Prediction"
+    told = "CPU seconds of f at new rows: {draws} draws of {trees} trees, n = 2,000, p = 10, one core, compiled before."
+
+    def jobs(self, options: argparse.Namespace) -> Iterator[Job]:
+        shared = {"task": "predict", "trees": options.trees, "burn": 100, "draws": options.draws, "n": 2_000, "p": 10}
+        for rows, engine in product((1_000, 10_000), ENGINES):
+            if rows == 1_000 or engine != "bartz":  # for which that would be minutes
+                yield shared | {"rows": rows, "engine": engine, "chains": 1}
+
+    def table(self, records: list[tuple[Job, Record]], everything: dict[str, Record]) -> list[str]:
+        found: dict[int, dict[str, float]] = {}
+        for job, record in records:
+            found.setdefault(job["rows"], {})[job["engine"]] = record["seconds"]
+        rows = [
+            [str(number), *(f"{seconds[engine]:.2f}" if engine in seconds else "" for engine in ENGINES)]
+            for number, seconds in found.items()
+        ]
+        return table(["rows", *ENGINES], rows)
+
+
+class Bounded(Case):
+    title = "Prediction in bounded memory"
+    told = (
+        "livebart's `predict` and `predict_quantiles` of 4,000 draws of {trees} trees at 100,000 rows, whose f would "
+        "take 3.2 GB; wall time, and by how much the process's peak rose."
+    )
+
+    def jobs(self, options: argparse.Namespace) -> Iterator[Job]:
+        shared = {"task": "bounded", "trees": options.trees, "burn": 100, "draws": 4 * options.draws, "chains": 2}
+        yield shared | {"n": 2_000, "p": 10, "rows": 100_000, "engine": "livebart"}
+
+    def measure(self, workers: Workers, job: Job, data: str) -> Record:
+        return workers.ask(job | {"data": data}, alone=True)
+
+    def table(self, records: list[tuple[Job, Record]], everything: dict[str, Record]) -> list[str]:
+        rows = [
+            [f"{r['mean']:.1f}", f"{r['quantiles']:.1f}", f"{r['bytes'] / 1e6:.0f}", f"{r['peak'] / 1e6:.0f}"]
+            for _, r in records
+        ]
+        return table(["predict, s", "predict_quantiles, s", "rise of the peak, MB", "peak of the process, MB"], rows)
+
+
+class Start(Case):
+    title = "From nothing"
+    told = (
+        "Wall seconds of a new process that fits 20 sweeps at n = 500, imports included: the first ever, and the next."
+    )
+
+    def jobs(self, options: argparse.Namespace) -> Iterator[Job]:
+        for engine in ENGINES:
+            yield {"task": "start", "trees": options.trees, "n": 500, "p": 10, "engine": engine, "chains": 1}
+
+    def measure(self, workers: Workers, job: Job, data: str) -> Record:
+        with tempfile.TemporaryDirectory() as cache:
+            seconds = []
+            for _ in range(2):
+                began = time.perf_counter()
+                workers.ask(job | {"data": data}, alone=True, env={"NUMBA_CACHE_DIR": cache})
+                seconds.append(time.perf_counter() - began)
+        return {"first": seconds[0], "next": seconds[1]}
+
+    def table(self, records: list[tuple[Job, Record]], everything: dict[str, Record]) -> list[str]:
+        rows = [[job["engine"], f"{record['first']:.1f}", f"{record['next']:.1f}"] for job, record in records]
+        return table(["engine", "first ever", "next"], rows)
+
+
+class Memory(Case):
+    title = "Memory"
+    told = (
+        "Bytes a datum a tree: the process's peak at n = 250,000 less that at 50,000, p = 10, {trees} trees. The table "
+        "given (88 bytes a datum, {share:.2f} of a tree's) is in it, with each engine's copies."
+    )
+
+    def jobs(self, options: argparse.Namespace) -> Iterator[Job]:
+        for engine in ENGINES:
+            yield {"task": "memory", "trees": options.trees, "n": 250_000, "p": 10, "engine": engine, "chains": 1}
+
+    def measure(self, workers: Workers, job: Job, data: str) -> Record:
+        small = job | {"n": 50_000}
+        with tempfile.TemporaryDirectory() as folder:
+            less = workers.ask(small | {"data": write_data(Path(folder), small)}, alone=True)
+        more = workers.ask(job | {"data": data}, alone=True)
+        return {"bytes": (more["bytes"] - less["bytes"]) / 200_000}
+
+    def table(self, records: list[tuple[Job, Record]], everything: dict[str, Record]) -> list[str]:
+        rows = [[job["engine"], f"{record['bytes'] / job['trees']:.2f}"] for job, record in records]
+        return table(["engine", "bytes a datum a tree"], rows)
+
+
+CASES: dict[str, Case] = {
+    "cost": Cost(),
+    "chains": Chains(),
+    "accuracy": Accuracy(),
+    "effective": Effective(),
+    "seven": Seven(),
+    "predict": Predict(),
+    "bounded": Bounded(),
+    "start": Start(),
+    "memory": Memory(),
+}
+
+
+# -- what is kept, and what is shown -----------------------------------------------------------------------------------
+
+
+def report(records: dict[str, Record], jobs: dict[str, list[Job]], told: dict[str, Any]) -> list[str]:
+    """The page of all records; `jobs` are all that there might be, by case."""
+    lines = [
+        "# BART: one more sweep, and what it is worth",
+        "",
+        f"`python benchmarks/bart.py --write` on {machine()}.",
     ]
-    return table(heads, rows)
+    for name, case in CASES.items():
+        found = [(job, records[key_of(job)]) for job in jobs[name] if key_of(job) in records]
+        body = case.table(found, records) if found or name == "effective" else []
+        if not body:
+            continue
+        lines += ["", f"## {case.title}", "", case.told.format(**told)]
+        if found:
+            versions = sorted({f"{job['engine']} {record['version']}" for job, record in found})
+            loads = [record["load"] for _, record in found]
+            lines.append(f"{', '.join(versions)}; load before each, at most {max(loads):.1f}.")
+        lines += ["", *body[:-1]]
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", action="append", default=[], metavar="ENGINE=PATH")
-    parser.add_argument("--n", type=int, nargs="+", default=[500, 2000, 10_000, 50_000])
-    parser.add_argument("--p", type=int, nargs="+", default=[10, 100])
-    parser.add_argument("--seven", nargs="+", choices=["all", *SEVEN], help="these data sets instead")
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--quality", action="store_true")
-    parser.add_argument("--no-cost", action="store_true")
+    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--engine", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--n", type=int, nargs="+", help="these numbers of rows only")
+    parser.add_argument("--p", type=int, nargs="+", help="these numbers of columns only")
+    parser.add_argument("--sets", type=int, default=10, help="data sets of `accuracy`")
+    parser.add_argument("--sets-of-seven", type=int, default=3)
+    parser.add_argument("--trees", type=int, default=200)
     parser.add_argument("--burn", type=int, default=500)
     parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--write", nargs="?", const="bart", metavar="NAME")
-    parser.add_argument("--work", help=argparse.SUPPRESS)
+    parser.add_argument("--minutes", type=float, default=np.inf, help="begin nothing after")
+    parser.add_argument("--again", action="store_true", help="measure what is kept, too")
+    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    if options.work:
-        print(json.dumps(work(json.loads(options.work))))
-        return
-    from report import command, machine, publish
 
     pythons = {"livebart": sys.executable} | dict(item.split("=", 1) for item in options.python)
-    pythons = {engine: pythons[engine] for engine in ENGINES if engine in pythons}
-    told = ", ".join(f"{engine} {version_of(python, engine)}" for engine, python in pythons.items())
-    lines = [
-        "# BART: one more sweep, and what it is worth",
-        "",
-        f"`{command()}` on {machine()}; load before: {os.getloadavg()[0]:.1f}.",
-        f"{told}; {TREES} trees, one thread, CPU time.",
-        "",
+    versions = {engine: version_of(python, engine) for engine, python in pythons.items()}
+    path, began = RESULTS / "bart.json", time.monotonic()
+    records: dict[str, Record] = {}
+    if options.write and path.exists():
+        records = {key_of(entry["job"]): entry["record"] for entry in json.loads(path.read_text())}
+    jobs = {name: list(case.jobs(options)) for name, case in CASES.items()}
+
+    def wanted(job: Job) -> bool:
+        sizes = (options.n is None or job["n"] in options.n) and (options.p is None or job["p"] in options.p)
+        kept = key_of(job) in records and not options.again
+        return sizes and job["engine"] in options.engine and job["engine"] in pythons and not kept
+
+    todo: list[tuple[Callable[[Workers, Job, str], Record], Job]] = [
+        (CASES[name].measure, job) for name in CASES if name in options.case for job in jobs[name] if wanted(job)
     ]
+    workers, done = Workers(pythons), 0
     with tempfile.TemporaryDirectory() as folder:
-        wanted = {f"friedman-{n}-{p}": (friedman1, n, p, 1.0) for p in options.p for n in options.n}
-        if options.seven:
-            wanted = {name: told for name, told in SEVEN.items() if name in options.seven or "all" in options.seven}
-        data = {name: (told[1], told[2], write_data(Path(folder), name, *told)) for name, told in wanted.items()}
-        if not options.no_cost:
-            lines += cost_table(pythons, data, options.repeats)
-        if options.quality:
-            lines += [f"{options.burn} sweeps of burn-in, then {options.draws} draws, one chain; 1,000 new points."]
-            lines += ["", *quality_table(pythons, data, options.burn, options.draws)]
-    publish(options.write or "bart", lines, bool(options.write))
+        try:
+            for measure, job in todo:
+                if time.monotonic() - began > 60 * options.minutes:
+                    break
+                data, load = write_data(Path(folder), job), os.getloadavg()[0]
+                record = measure(workers, job, data) | {"load": load, "version": versions[job["engine"]]}
+                records[key_of(job)] = record
+                done += 1
+                print(f"{time.monotonic() - began:.0f} s: {key_of(job)}", file=sys.stderr)
+                if options.write:
+                    entries = [{"job": json.loads(key), "record": kept} for key, kept in records.items()]
+                    path.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n", encoding="utf-8")
+        finally:
+            workers.close()
+    told = vars(options) | {"share": 88 / options.trees}
+    publish("bart", report(records, jobs, told), options.write)
+    if done < len(todo):
+        print(f"{len(todo) - done} measurements are left: the same command goes on", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+from livebart.kernel.borrow import borrowed
 from livebart.kernel.layout import LANES, MAX_LEAVES, MAX_NODES
 from livebart.kernel.source import digest
 from livebart.kernel.trees import label_rows, route
@@ -18,6 +19,7 @@ def _make(source):
         padded as in `layout`.
         """
         _ = source
+        kept, codes, out = borrowed(kept), borrowed(codes), borrowed(out)
         rows = codes.shape[1]
         labels = np.empty(rows, np.uint8)
         values = np.zeros(MAX_LEAVES + GROUP, np.float32)
