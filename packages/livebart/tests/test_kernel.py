@@ -5,10 +5,10 @@ import pytest
 from bart_data import friedman1, problem_of
 from livebart.kernel import random, source
 from livebart.kernel.grow_from_root import grow_from_root
-from livebart.kernel.layout import KEPT, NOWHERE, padded
+from livebart.kernel.layout import FEW_NODES, KEPT, MAX_NODES, NOWHERE, padded
 from livebart.kernel.predict import label_all, predict
 from livebart.kernel.sweep import sweeps, sweeps_weighted
-from livebart.runtime.chain import Chain
+from livebart.runtime.chain import Chain, with_room
 from numba import njit
 from scipy import stats
 
@@ -84,10 +84,32 @@ def test_the_residual_is_that_of_the_trees() -> None:
     assert (chain.trees["count"][leaves, 0] == 1001).all()
 
 
-def test_memory_is_a_byte_a_row_a_tree() -> None:
-    """Beside the data: at n = 10,000 and 200 trees at most 1.5 bytes."""
-    problem = problem_of(np.zeros((1, 10_000), int), np.arange(10_000.0), [(256, True, False)], n_trees=200)
+def held_by(chain: Chain) -> int:
+    """Bytes of a chain's arrays, its data apart."""
+    arrays = [*vars(chain).values(), *chain._scratch]
+    return sum(value.nbytes for value in arrays if isinstance(value, np.ndarray))
+
+
+@pytest.mark.parametrize(("rows", "most"), [(10_000, 1.2), (2_000, 1.5), (500, 2.7)])
+def test_memory_is_about_a_byte_a_row_a_tree(rows: int, most: float) -> None:
+    """Beside the data, at 200 trees, after burn-in; with few rows the trees themselves count."""
+    X, y, _ = friedman1(rows)
+    problem = problem_of((X.T * 255).astype(int), y, [(256, True, False)] * 10, n_trees=200)
     chain = Chain(0, problem, 200, 0, 0, seed=0)
-    chain._label()
-    held = sum(value.nbytes for value in vars(chain).values() if isinstance(value, np.ndarray))
-    assert held < 1.5 * 10_000 * 200
+    chain.call(200, np.zeros(0, KEPT))
+    assert held_by(chain) < most * rows * 200
+
+
+def test_trees_get_room_when_they_need_it() -> None:
+    """More room from the beginning changes no bit."""
+    X, y, _ = friedman1(400, p=5)
+    problem = problem_of((X.T * 255).astype(int), y, [(256, True, False)] * 5, n_trees=2, min_samples_leaf=1)
+    problem.prior["split"] = 0.9
+    room = np.zeros(2 * (MAX_NODES + 300 * MAX_NODES), KEPT)
+    one, other = Chain(0, problem, 2, 0, 0, seed=1), Chain(0, problem, 2, 0, 0, seed=1)
+    other.trees = with_room(other.trees, MAX_NODES)
+    first, second = one.call(300, room), other.call(300, room)
+    assert one.trees.shape[1] > FEW_NODES
+    assert len(first.variances) == 300
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)

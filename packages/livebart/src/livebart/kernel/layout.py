@@ -21,8 +21,8 @@ LANES = 16
 MAX_LEAVES = 128
 """A tree does not grow beyond."""
 MAX_NODES = 2 * MAX_LEAVES - 1
-MANY_TREES, NODES_OF_MANY = 50, 127
-"""From so many trees on they have room for 64 leaves: of many trees none is large, and room is memory."""
+FEW_NODES = 8
+"""Room that trees begin with; so much more is added whenever one of them needs it."""
 MISSING = 255
 """The code of a missing value in an ordered column."""
 NOWHERE = 255

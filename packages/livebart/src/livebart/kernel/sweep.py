@@ -40,7 +40,7 @@ def _make(weighted, source):
         kept,
         ends,
     ):
-        """Make at most `number` sweeps, as many as `kept` has room for; how many, and the nodes written.
+        """Make at most `number` sweeps, as many as `kept` and `trees` have room for; how many, and the nodes written.
 
         Of sweep i: the noise variance, the leaves of each tree, the moves proposed and accepted (2, 3), and the trees
         in preorder, one after the other; `ends` (sweep, tree) is where each ends, counted from the sweep's first node.
@@ -68,6 +68,8 @@ def _make(weighted, source):
         written = 0
         for done in range(number):
             if keeps and kept.shape[0] - written < n_trees * MAX_NODES:
+                return done, written
+            if trees.shape[1] < MAX_NODES and sizes.max() + 2 > trees.shape[1]:  # by so many may each grow
                 return done, written
             if state.sweep % EVERY == 0:
                 synchronise(rows, response, residual, trees, sizes, labels)

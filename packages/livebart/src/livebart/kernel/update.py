@@ -151,7 +151,7 @@ def _make(weighted, fused, tally):
         u = uniform(random)
         if leaves == 1 or u < prior.grow:
             node = scratch.leaf_nodes[below(random, leaves)]
-            able = size < nodes.shape[0] and splittable(nodes, node, columns, active)
+            able = size < MAX_NODES and splittable(nodes, node, columns, active)
             if able and nodes[node].count >= 2 * prior.min_leaf:
                 move = GROW
             state.proposed[GROW] += 1

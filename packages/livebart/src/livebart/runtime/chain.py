@@ -10,7 +10,7 @@ import numpy as np
 
 from livebart.kernel import random
 from livebart.kernel.grow_from_root import grow_from_root
-from livebart.kernel.layout import KEPT, MANY_TREES, MAX_NODES, NODE, NODES_OF_MANY, NOWHERE, STATE
+from livebart.kernel.layout import FEW_NODES, KEPT, MAX_NODES, NODE, NOWHERE, STATE
 from livebart.kernel.predict import label_all
 from livebart.kernel.sweep import sweeps, sweeps_weighted
 from livebart.kernel.update import Scratch, make_scratch
@@ -69,8 +69,7 @@ class Chain:
         noise_scale, noise_shape = problem.prior["noise_scale"][0], problem.prior["noise_shape"][0]
         self.state["variance"] = 1.0 if problem.probit else noise_scale / noise_shape
         self.state["concentration"] = problem.grid[len(problem.grid) // 2, 0]
-        room = MAX_NODES if self.n_trees < MANY_TREES else NODES_OF_MANY
-        self.trees = np.zeros((self.n_trees, room), NODE)
+        self.trees = np.zeros((self.n_trees, FEW_NODES), NODE)
         self.trees["column"] = -1
         self.trees["count"][:, 0] = problem.rows
         self.trees["weight"][:, 0] = problem.weights.sum(dtype=np.float64) if len(problem.weights) else problem.rows
@@ -122,6 +121,7 @@ class Chain:
 
     def _grow_from_root(self) -> None:
         problem = self.problem
+        self.trees = with_room(self.trees, MAX_NODES)
         grow_from_root(
             self.state,
             problem.prior,
@@ -140,6 +140,7 @@ class Chain:
             self.sizes,
             self._label(),
         )
+        self.trees = with_room(self.trees, max(int(self.sizes.max()), FEW_NODES))
 
     def call(self, number: int, room: np.ndarray) -> Block:
         """Make at most `number` sweeps; what they drew, its trees where `room` has length."""
@@ -147,31 +148,37 @@ class Chain:
         variances, ends = np.zeros(number), np.zeros((number, self.n_trees), np.int32)
         moves, leaves = np.zeros((number, 2, 3), np.int32), np.zeros((number, self.n_trees), np.uint8)
         run = sweeps_weighted if len(problem.weights) else sweeps
-        made, written = run(
-            number,
-            self.state,
-            problem.prior,
-            problem.columns,
-            problem.active,
-            problem.place_of,
-            self.cumulative,
-            problem.grid,
-            problem.rows,
-            problem.codes,
-            self.response,
-            problem.positive,
-            problem.weights,
-            self.residual,
-            self.trees,
-            self.sizes,
-            self._label(),
-            self._scratch,
-            variances,
-            leaves,
-            moves,
-            room,
-            ends,
-        )
+        made, written = 0, 0
+        while True:
+            here, nodes = run(
+                number - made,
+                self.state,
+                problem.prior,
+                problem.columns,
+                problem.active,
+                problem.place_of,
+                self.cumulative,
+                problem.grid,
+                problem.rows,
+                problem.codes,
+                self.response,
+                problem.positive,
+                problem.weights,
+                self.residual,
+                self.trees,
+                self.sizes,
+                self._label(),
+                self._scratch,
+                variances[made:],
+                leaves[made:],
+                moves[made:],
+                room[written:],
+                ends[made:],
+            )
+            made, written = made + here, written + nodes
+            if made == number or int(self.sizes.max()) + 2 <= self.trees.shape[1]:
+                break
+            self.trees = with_room(self.trees, min(self.trees.shape[1] + FEW_NODES, MAX_NODES))
         return Block(room[:written].copy(), ends[:made], variances[:made], moves[:made], leaves[:made])
 
     # -- to go on elsewhere --------------------------------------------------------------------------------------------
@@ -193,13 +200,22 @@ class Chain:
         """Go on from what `to_data` gave."""
         self.state = data["state"].view(STATE).copy()
         trees = data["trees"].view(NODE).reshape(self.n_trees, -1)
-        self.trees[:, : trees.shape[1]] = trees
         self.sizes = data["sizes"].copy()
+        self.trees = with_room(trees, max(trees.shape[1], FEW_NODES))
         self.residual, self.cumulative = data["residual"].copy(), data["cumulative"].copy()
         self.drawn = data["drawn"]
         if self.problem.probit:
             self.response = data["response"].copy()
         self.labels = None
+
+
+def with_room(trees: np.ndarray, nodes: int) -> np.ndarray:
+    """Trees (tree, node) of so many nodes each; none that is used may lie beyond."""
+    found = np.zeros((len(trees), nodes), NODE)
+    found["column"] = -1
+    kept = min(nodes, trees.shape[1])
+    found[:, :kept] = trees[:, :kept]
+    return found
 
 
 def block_to_data(block: Block) -> dict[str, np.ndarray]:
