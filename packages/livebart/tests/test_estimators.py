@@ -1,5 +1,6 @@
 """The estimators keep scikit-learn's conventions, and refuse what they cannot take."""
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,10 @@ def test_bad_input_is_refused_at_the_door() -> None:
         small(move_probabilities=(1, 1, 1)).fit(X, y)
     with pytest.raises(ValueError, match="no column 'oak'"):
         small(categorical_features=["oak"]).fit(pd.DataFrame(X).rename(columns=str), y)
+    with pytest.raises(ValueError, match=r"column 'day' holds times \(datetime64\[.*give it as numbers"):
+        small().fit(pd.DataFrame(X).rename(columns=str).assign(day=pd.date_range("2020-01-01", periods=50)), y)
+    with pytest.raises(ValueError, match=r"column 'day' holds times \(Date\)"):
+        small().fit(pl.DataFrame({"day": [date(2020, 1, 1)] * 50}), y)
     with pytest.raises(ValueError, match="quantiles must lie between 0 and 1"):
         bart.predict_quantiles(X, [5, 95])
     with pytest.raises(ValueError, match="256 categories, 255 are supported"):

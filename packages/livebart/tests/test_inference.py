@@ -173,6 +173,9 @@ def test_summary_warns_and_advises() -> None:
     assert set(summary.acceptance) == {"grow", "prune", "change"}
     assert sum(summary.leaves.values()) == pytest.approx(1.0)
     assert len(summary) == 21
+    chosen = bart.summary(X[:3], warn=False)
+    assert list(chosen) == ["sigma", "f[0]", "f[1]", "f[2]"]
+    assert chosen["f[2]"].mean == pytest.approx(bart.predict(X)[2])
 
 
 def test_quantiles_of_new_observations_are_wider() -> None:

@@ -169,6 +169,7 @@ class BART(BaseEstimator):  # type: ignore[misc]
         framed = tables.is_frame(X)
         if framed:
             names = list(X.columns)
+            tables.refuse_times(X)
             for j in tables.chosen_categories(X, self.categorical_features, len(names)):
                 categories[j] = tables.sorted_categories(tables.frame_values(X, names[j]), str(names[j]))
             X = tables.numeric_frame(X, categories)
@@ -335,16 +336,21 @@ class BART(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "_forest")
         return plot_sigma(self, ax)
 
-    def summary(self, warn: bool = True) -> Summary:
-        """R-hat, effective sample sizes and intervals of sigma and of f at 20 rows of the training data.
+    def summary(self, X: Any = None, *, warn: bool = True) -> Summary:
+        """R-hat, effective sample sizes and intervals of sigma, and of f at the rows of X.
 
-        A `NotConverged` warning says what to do where chains disagree.
+        Without X at 20 rows of the training data, evenly spaced in the order of y. A `NotConverged` warning says what
+        to do where chains disagree.
         """
         check_is_fitted(self, "_forest")
-        f = self.watched_f()
+        if X is None:
+            rows, f = self._watched.tolist(), self.watched_f()
+        else:
+            f = self.sample_f(X)
+            rows = list(range(f.shape[1]))
         found = summarize(
             None if self._probit else self._by_chain(self.sigma_),
-            {int(row): self._by_chain(f[:, j]) for j, row in enumerate(self._watched)},
+            {row: self._by_chain(f[:, j]) for j, row in enumerate(rows)},
             self._moves,
             self._leaves,
         )

@@ -144,6 +144,17 @@ def _is_words(table: Any, name: Any) -> bool:
     return dtype == "object" and any(isinstance(value, str) for value in frame_values(table, name))
 
 
+def refuse_times(table: Any) -> None:
+    """An error for a frame's column of dates or times."""
+    for name in table.columns:
+        dtype = str(table[name].dtype)
+        if dtype.lower().startswith(("date", "time", "duration", "period")):
+            raise ValueError(
+                f"column {str(name)!r} holds times ({dtype}); give it as numbers, such as days since a date, or as "
+                "columns of month and weekday"
+            )
+
+
 def chosen_categories(table: Any, wanted: Any, n_columns: int) -> list[int]:
     """The places of the categorical columns: `"from_dtype"`, None, or a list of names, of places or of booleans."""
     names = list(table.columns) if is_frame(table) else None
