@@ -298,9 +298,9 @@ class Effective(Case):
         costs, sizes = {}, {}
         for key, record in everything.items():
             job = json.loads(key)
-            if job["task"] == "cost" and job["chains"] == 1:
+            if job["case"] == "cost":
                 costs[job["n"], job["p"], job["engine"]] = record["seconds"]
-            if job["task"] == "quality" and job["chains"] == 1 and "f" not in job:
+            if job["case"] == "accuracy" and job["chains"] == 1:
                 sizes.setdefault((job["p"], job["n"], job["engine"]), []).append(
                     (record["ess_sigma"] / job["draws"], record["ess_f"] / job["draws"])
                 )
@@ -318,8 +318,8 @@ class Effective(Case):
 class Seven(Accuracy):
     title = "The seven data sets of the predecessor, made honest"
     told = (
-        "One data set for all engines (several of each kind), held-out points, the true f: {burn} sweeps of burn-in, "
-        "then {draws} draws of a chain. `housing` is the logarithm of the price."
+        "The same data sets for all engines, held-out points, the true f: 300 sweeps of burn-in, then 300 draws of a "
+        "chain, all else as above. `housing` is the logarithm of the price."
     )
 
     def jobs(self, options: argparse.Namespace) -> Iterator[Job]:
@@ -437,15 +437,25 @@ CASES: dict[str, Case] = {
 # -- what is kept, and what is shown -----------------------------------------------------------------------------------
 
 
-def report(records: dict[str, Record], jobs: dict[str, list[Job]], told: dict[str, Any]) -> list[str]:
-    """The page of all records; `jobs` are all that there might be, by case."""
+def place_of(job: Job) -> tuple[Any, ...]:
+    """Where a job stands in a table."""
+    seven = list(SEVEN).index(job["name"]) if "name" in job else 0
+    return (seven, job["p"], job["n"], ENGINES.index(job["engine"]), job["chains"], job.get("set", 0))
+
+
+def report(records: dict[str, Record], options: argparse.Namespace) -> list[str]:
+    """The page of all records of these numbers of trees, of sweeps of burn-in and of draws."""
+    jobs = sorted(map(json.loads, records), key=place_of)
+    told = vars(options) | {"share": 88 / options.trees}
     lines = [
         "# BART: one more sweep, and what it is worth",
         "",
         f"`python benchmarks/bart.py --write` on {machine()}.",
     ]
     for name, case in CASES.items():
-        found = [(job, records[key_of(job)]) for job in jobs[name] if key_of(job) in records]
+        like = {"case": name, "trees": options.trees}
+        like |= {"burn": options.burn, "draws": options.draws} if name == "accuracy" else {}
+        found = [(job, records[key_of(job)]) for job in jobs if like.items() <= job.items()]
         body = case.table(found, records) if found or name == "effective" else []
         if not body:
             continue
@@ -481,7 +491,6 @@ def main() -> None:
     records: dict[str, Record] = {}
     if options.write and path.exists():
         records = {key_of(entry["job"]): entry["record"] for entry in json.loads(path.read_text())}
-    jobs = {name: list(case.jobs(options)) for name, case in CASES.items()}
 
     def wanted(job: Job) -> bool:
         sizes = (options.n is None or job["n"] in options.n) and (options.p is None or job["p"] in options.p)
@@ -489,7 +498,11 @@ def main() -> None:
         return sizes and job["engine"] in options.engine and job["engine"] in pythons and not kept
 
     todo: list[tuple[Callable[[Workers, Job, str], Record], Job]] = [
-        (CASES[name].measure, job) for name in CASES if name in options.case for job in jobs[name] if wanted(job)
+        (CASES[name].measure, job)
+        for name in CASES
+        if name in options.case
+        for job in ({"case": name} | job for job in CASES[name].jobs(options))
+        if wanted(job)
     ]
     workers, done = Workers(pythons), 0
     with tempfile.TemporaryDirectory() as folder:
@@ -507,8 +520,7 @@ def main() -> None:
                     path.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n", encoding="utf-8")
         finally:
             workers.close()
-    told = vars(options) | {"share": 88 / options.trees}
-    publish("bart", report(records, jobs, told), options.write)
+    publish("bart", report(records, options), options.write)
     if done < len(todo):
         print(f"{len(todo) - done} measurements are left: the same command goes on", file=sys.stderr)
 

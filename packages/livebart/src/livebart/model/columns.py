@@ -118,7 +118,7 @@ def active_columns(described: np.ndarray, codes: np.ndarray, rows: int) -> np.nd
     some = described["codes"] > 1
     # An ordered column may have one value, and missing ones.
     some |= (described["missing"] != 0) & (codes[:, :rows].min(axis=1, initial=MISSING) < MISSING)
-    content = [described[j].tobytes() + hashlib.sha256(codes[j, :rows]).digest() for j in range(len(codes))]
+    content = [described[j].tobytes() + hashlib.sha256(codes[j, :rows].tobytes()).digest() for j in range(len(codes))]
     return np.array(sorted(np.flatnonzero(some), key=content.__getitem__), np.int32)
 
 
