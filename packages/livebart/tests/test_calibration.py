@@ -28,7 +28,7 @@ def ranks(shrink: float = 1.0) -> dict[str, np.ndarray]:
     for replication in range(REPLICATIONS):
         prior.call(40, room)
         posterior = Chain(replication, problem, TREES, 0, 0, seed=5)
-        posterior.trees[...], posterior.sizes[...] = prior.trees, prior.sizes
+        posterior.trees, posterior.sizes = prior.trees.copy(), prior.sizes.copy()
         labels, f = posterior._label(), np.zeros(ROWS)
         for t in range(TREES):
             for node in prior.trees[t, : prior.sizes[t]]:

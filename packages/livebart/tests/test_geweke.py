@@ -53,7 +53,7 @@ def last_steps(problem: Problem, chains: int, steps: int, poison: str = "") -> d
     scale, nu = float(problem.prior["noise_scale"][0]), float(problem.prior["noise_shape"][0])
     for _ in range(chains):
         prior.call(40, room)
-        chain.trees[...], chain.sizes[...] = prior.trees, prior.sizes
+        chain.trees, chain.sizes = prior.trees.copy(), prior.sizes.copy()
         chain.labels = None
         labels = chain._label()
         fit = np.zeros(rows)
