@@ -21,6 +21,7 @@ from .queues import open_queue
 from .resume import command_of, resume
 from .spc import command as spc
 from .terminal import printable
+from .twin import command as twin
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -74,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     spc.add_arguments(recipe)
     recipe.set_defaults(execute=spc.execute)
+    recipe = recipes.add_parser(
+        "factory-twin", parents=[queue], help="a factory that drifts, and its twin", description=twin.DESCRIPTION
+    )
+    twin.add_arguments(recipe)
+    recipe.set_defaults(execute=twin.execute)
 
     listing = commands.add_parser("list", help="list the recipes")
     listing.set_defaults(execute=_list, queue=None, recipes=recipes.choices)

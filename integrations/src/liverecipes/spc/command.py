@@ -20,6 +20,7 @@ from ..errors import BadInput
 from ..executors import FORMS, open_executor
 from ..queues import open_queue
 from ..resume import command_of, remember
+from ..serving import page_of, report_path
 from ..terminal import printable
 from .conjugate import NormalInverseGamma
 from .data import BUILT_IN, Series, load
@@ -97,7 +98,7 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
     if options.speed is not None and not 0 <= options.speed < float("inf"):
         raise BadInput(f"--speed {options.speed}: must be 0 (no waiting) or a number of points a second")
     name = options.run or f"spc-{_slug(series.name)}-{secrets.token_hex(3)}"
-    path = _report_path(options.report or f"report-{name}.html")
+    path = report_path(options.report or f"report-{name}.html")
     count = len(series.values)
     pause = min(0.5, 10 / count) if options.speed is None else 1 / options.speed if options.speed else 0.0
     command = _command(options, seed)
@@ -130,7 +131,7 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
         previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with (
-                _page(options, queue, name, console),
+                page_of(options, queue, name, console),
                 queue.publisher(name) as sink,
                 queue.publisher(name + NUTS_SUFFIX) as nuts_sink,
             ):
@@ -153,26 +154,6 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
             path.write_text(report(name, messages, draws, command), encoding="utf-8")
     _say(console, messages, name, path, seed, _hints(options, queue_url, name))
     return 128 + caught[0] if caught else 0
-
-
-@contextlib.contextmanager
-def _page(options: argparse.Namespace, queue: livequeue.Queue, name: str, console: Console) -> Iterator[None]:
-    """Serve the run's page where it is wanted, and a moment longer, so that it shows the end."""
-    wanted = console.is_terminal and not options.quiet if options.page is None else options.page
-    if not (wanted or options.open):
-        yield
-        return
-    from ..page import Page  # the web server takes a while to import
-
-    with contextlib.ExitStack() as stack:
-        if not queue.url.startswith("memory:"):  # a page need not wait as long as a run for a queue that is away
-            queue = stack.enter_context(livequeue.connect(queue.url, deadline=0.5))
-        page = stack.enter_context(Page(queue, run=name))
-        console.print(f"page    {page.url}", markup=False, highlight=False, soft_wrap=True)
-        if options.open:
-            page.open()
-        yield
-        page.linger()
 
 
 def _settings(options: argparse.Namespace, series: Series) -> Settings:
@@ -209,16 +190,6 @@ def _asked(options: argparse.Namespace, prior: NormalInverseGamma | None) -> Set
         num_samples=options.draws,
         num_chains=options.chains,
     )
-
-
-def _report_path(name: str) -> Path:
-    """Return the path, or raise now rather than after the run."""
-    path = Path(name)
-    if path.is_dir():
-        raise BadInput(f"--report {name}: this is a folder; give a file, such as {path / 'report.html'}")
-    if not path.parent.is_dir():
-        raise BadInput(f"--report {name}: there is no folder {path.parent}")
-    return path
 
 
 def _command(options: argparse.Namespace, seed: int) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
+from ..html import PAGE, STYLE, table
+from ..svg import Plot, nice_ticks, spaced
 from .chart import frame
 from .conjugate import FloatArray
-from .page import PAGE, STYLE
-from .svg import Plot, nice_ticks, spaced
 from .verdict import UNDECIDED, converged, percent, unmonitored, verdict
 
 Message = dict[str, Any]
@@ -164,7 +164,7 @@ def _change_time(end: Message, labels: Sequence[str]) -> str:
     return (
         f"<section><h2>{title}</h2><p>If there was one change: the probability that each point was the last "
         f"of the old level, in closed form.{dots}</p>{plot.render()}"
-        f"{_table(heads, rows)}</section>"
+        f"{table(heads, rows)}</section>"
     )
 
 
@@ -189,7 +189,7 @@ def _levels(start: Message, end: Message, nuts_messages: Iterable[Message]) -> s
     rows.append(["noise before", f"{change['before']['noise']:.4g}"] + ["", ""] * (nuts is not None))
     rows.append(["noise after", f"{change['after']['noise']:.4g}"] + ["", ""] * (nuts is not None))
     heads = ["", "exact, ± sd"] + ["NUTS, ± sd", "95% interval"] * (nuts is not None)
-    parts.append(_table(heads, rows))
+    parts.append(table(heads, rows))
     if nuts is None:
         why = "NUTS was not asked for" if start["nuts"] is None else "NUTS did not run to its end"
         parts.append(f"<p>{why}; the numbers are those of the exact posterior.</p></section>")
@@ -213,7 +213,7 @@ def _levels(start: Message, end: Message, nuts_messages: Iterable[Message]) -> s
                 f"{off:+.1f}",
             ]
         )
-    parts.append(_table(["", "ESS bulk", "ESS tail", "R-hat", "MCSE", "MCSEs from exact"], rows))
+    parts.append(table(["", "ESS bulk", "ESS tail", "R-hat", "MCSE", "MCSEs from exact"], rows))
     if converged(nuts):
         words = "The chains agree with one another"
         words += "" if not nuts["divergences"] else f", but {nuts['divergences']} transitions diverged"
@@ -264,7 +264,7 @@ def _alarms(start: Message, points: list[Message]) -> str:
     )
     note = f"<p>{escape(unmonitored(points))}</p>" if unmonitored(points) else note
     rows = [(point["label"], alarm["rule"], alarm["text"]) for point in points for alarm in point["alarms"]]
-    body = _table(("at", "rule", "what it says"), rows[:200]) if rows else "<p>None.</p>"
+    body = table(("at", "rule", "what it says"), rows[:200]) if rows else "<p>None.</p>"
     more = f"<p>And {len(rows) - 200} more.</p>" if len(rows) > 200 else ""
     return f"<section><h2>Alarms</h2>{note}{body}{more}</section>"
 
@@ -286,12 +286,5 @@ def _about(run: str, start: Message, end: Message, command: str) -> str:
         f"alike, with that of none, from a prior probability of {start['settings']['prior_change']:g}; it depends on "
         "the segment prior. More than one change is for the detector above to find. The same data, settings and seed "
         "give the same messages to the bit:</p>"
-        f"<pre>{escape(command)}</pre>{_table(('', ''), rows)}</section>"
+        f"<pre>{escape(command)}</pre>{table(('', ''), rows)}</section>"
     )
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of plain text cells."""
-    head = "".join(f"<th>{escape(head)}</th>" for head in heads)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="table"><table>{f"<tr>{head}</tr>" if any(heads) else ""}{body}</table></div>'

@@ -1,5 +1,8 @@
 """The page around a report: its style sheet, light and dark, and its frame. No scripts, nothing from outside."""
 
+from collections.abc import Iterable, Sequence
+from html import escape
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2733; --soft: #5d6b7a; --paper: #fbfaf7; --card: #ffffff; --line: #dfe3e6;
   --data: #1f6f8b; --alarm: #c8372d; --other: #b9770e; }
@@ -48,3 +51,10 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of plain text cells."""
+    head = "".join(f"<th>{escape(head)}</th>" for head in heads)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="table"><table>{f"<tr>{head}</tr>" if any(heads) else ""}{body}</table></div>'

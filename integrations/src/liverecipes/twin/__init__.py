@@ -1,0 +1,1 @@
+"""A factory and its self-calibrating twin."""
