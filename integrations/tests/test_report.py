@@ -9,8 +9,8 @@ import pytest
 from liverecipes.spc.data import Series, load
 from liverecipes.spc.recipe import Settings, run
 from liverecipes.spc.report import report
-from liverecipes.svg import nice_ticks, spaced
 from liverecipes.spc.verdict import number, percent
+from liverecipes.svg import nice_ticks, spaced
 
 HOSTILE = "<script>alert(1)</script>\"'&\x1b[31m"
 

@@ -8,7 +8,6 @@ import secrets
 import shlex
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit

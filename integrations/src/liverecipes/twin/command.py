@@ -22,10 +22,11 @@ from .recipe import NUTS_SUFFIX, PLANT_SUFFIX, run
 from .report import headline, report
 from .twin import Settings
 
-DESCRIPTION = """A factory and its digital twin. The plant, a process of its own, only publishes what happens; its machines
-drift, and it never says how. The twin learns them from history (NUTS), tracks them (SMC²), simulates the shop from now
-on over what it believes (livesim), and ends with what to buy and what matters (BART)."""
+DESCRIPTION = """A factory and its digital twin. The plant, a process of its own, only publishes what happens; its
+machines drift, and it never says how. The twin learns them from history (NUTS), tracks them (SMC²), simulates the shop
+from now on over what it believes (livesim), and ends with what to buy and what matters (BART)."""
 EXAMPLE_DRIFT = "mill.service@16*1.2"
+DRIFT = f"a planted change; default {EXAMPLE_DRIFT}: the mill is a fifth slower from shift 16 on; 'none': none"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = Settings()
     add = parser.add_argument
     add("--shifts", type=int, default=32, metavar="N", help="how many shifts the plant works (%(default)s)")
-    add("--drift", action="append", metavar="P@S*F", help=f"a planted change; default {EXAMPLE_DRIFT}: the mill is a fifth slower from shift 16 on; 'none': none")  # fmt: skip
+    add("--drift", action="append", metavar="P@S*F", help=DRIFT)
     add("--follow", metavar="RUN", help="follow a plant that another program publishes, and start none")
     add("--run", metavar="ID", help="name of the run; one that was cut short goes on (default: a new one)")
     add("--report", metavar="FILE", help="where the HTML report goes (default: report-RUN.html)")
@@ -65,7 +66,10 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
     if options.shifts <= options.history:
         raise BadInput(f"--shifts {options.shifts}: must be more than the history's {options.history}")
     if queue_url.startswith("memory:") or queue_url == "embedded://":
-        raise BadInput(f"--queue {queue_url}: plant and twin are processes and need a queue that both reach, such as embedded:///folder")  # fmt: skip
+        raise BadInput(
+            f"--queue {queue_url}: plant and twin are two processes and need a queue that both reach, such as "
+            "embedded:///folder"
+        )
     name = options.run or f"twin-{secrets.token_hex(3)}"
     path = report_path(options.report or f"report-{name}.html")
     plant = options.follow or name + PLANT_SUFFIX
@@ -102,7 +106,9 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
                     advise=not options.no_advice,
                 )
         except livequeue.Conflict:
-            raise BadInput(f"--run {name}: this run is on the queue with other content; choose another id, or none") from None  # fmt: skip
+            raise BadInput(
+                f"--run {name}: this run is on the queue with other content; choose another id, or none"
+            ) from None
         except ValueError as error:
             raise BadInput(str(error)) from None
         finally:

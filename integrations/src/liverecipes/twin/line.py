@@ -22,6 +22,7 @@ from livesim import (
     release,
     seize,
 )
+from livesim.model.verbs import Step
 
 QUANTITIES = ("service", "up", "down")
 """What drifts: mean minutes of a service, between failures, of a repair."""
@@ -131,7 +132,7 @@ def seize_step(k: int) -> int:
     return STEPS * k + 3
 
 
-def _visit(machine: Machine) -> Iterator[object]:
+def _visit(machine: Machine) -> Iterator[Step]:
     name = machine.name
     shape = param(f"{name}.shape", machine.shape)
     scale = param(f"{name}.service", machine.service) / param(f"{name}.shape", machine.shape)

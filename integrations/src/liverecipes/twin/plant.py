@@ -22,7 +22,7 @@ Sink = Callable[[dict[str, Any]], object]
 
 @dataclass(frozen=True)
 class Drift:
-    """A parameter that changes: `factor` times what it was, from the beginning of shift `shift`, or over some shifts."""
+    """A parameter that changes: `factor` times what it was, from the beginning of a shift, or over some."""
 
     parameter: str
     shift: int
@@ -177,14 +177,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     with livequeue.connect(options.queue) as queue:
         stop = queue.stop(options.run)
         sink = queue.publisher(options.run)
+
+        def wait() -> None:
+            sink.flush()
+            if options.speed:
+                time.sleep(1 / options.speed)
+
         try:
-            publish(
-                plant,
-                options.shifts,
-                sink,
-                stop=stop,
-                wait=lambda: (sink.flush(), time.sleep(1 / options.speed)) if options.speed else None,
-            )
+            publish(plant, options.shifts, sink, stop=stop, wait=wait)
         finally:
             sink.flush()
     return 0

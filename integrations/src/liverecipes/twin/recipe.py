@@ -49,12 +49,12 @@ def run(
             early.append(message)
         elif message["type"] == "plant.end/1":
             status = str(message["status"])
-        for events in early if twin is not None else ():
-            for shift in twin.take(Events.from_message(events, twin.names, twin.watcher.now)):
-                sink(shift)
-                _flush(sink)
-                twin.keep()
         if twin is not None:
+            for events in early:
+                for shift in twin.take(Events.from_message(events, twin.names, twin.watcher.now)):
+                    sink(shift)
+                    _flush(sink)
+                    twin.keep()
             early.clear()
         if stop():
             status = "stopped"

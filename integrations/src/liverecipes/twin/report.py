@@ -90,7 +90,7 @@ def _kpi(kpi: str, shifts: Sequence[Message]) -> str:
             (
                 (k, each["quantiles"][inner], each["quantiles"][outer]) if each else (k, None, None)
                 for k, each in enumerate(expected)
-            ),  # fmt: skip
+            ),
             "band",
         )
     plot.line(((k, each["quantiles"][2] if each else None) for k, each in enumerate(expected)), "center")
@@ -105,8 +105,8 @@ def _kpi(kpi: str, shifts: Sequence[Message]) -> str:
     if last is not None:
         q = last["quantiles"]
         words = (
-            f"The next shift: {q[2]:.0f}, nine times in ten {q[0]:.0f} to {q[-1]:.0f}. Of its spread ±{last['epistemic']:.1f}"
-            f" is not knowing the machines, ±{last['aleatoric']:.1f} is chance. "
+            f"The next shift: {q[2]:.0f}, nine times in ten {q[0]:.0f} to {q[-1]:.0f}. Of its spread "
+            f"±{last['epistemic']:.1f} is not knowing the machines, ±{last['aleatoric']:.1f} is chance. "
         )
     return (
         f"<section><h2>{TITLES[kpi]}</h2><p>{words}The bands hold half and nine tenths of what was expected before the "
@@ -181,7 +181,7 @@ def _drivers(found: Message) -> str:
     return (
         "<section><h2>What the lead time hangs on</h2><p>All numbers of the shop were varied by a fifth at once, and "
         f"trees fitted to what came out (they explain {100 * found['accuracy']:.0f}% of points that they did not see). "
-        f"Above {found['threshold']:.3f}, a share of the trees' splits is more than a number without any effect gets in "
+        f"Above {found['threshold']:.3f}, a share of the trees' splits is more than a number without effect gets in "
         f"nineteen of twenty tries.</p>{table(['number', 'share of splits', 'matters'], rows)}</section>"
     )
 

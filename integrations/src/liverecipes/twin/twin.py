@@ -50,8 +50,8 @@ class Settings:
 class Twin:
     """One shop's twin. `take` the events in their order: a message for each shift comes out.
 
-    names, units: the machines. shift: its minutes. checkpoint: a mapping of bytes where `keep` puts the trackers; a twin
-    made anew with it hears the same events again and goes on from there, to the same bits.
+    names, units: the machines. shift: its minutes. checkpoint: a mapping of bytes where `keep` puts the trackers; a
+    twin made anew with it hears the same events again and goes on from there, to the same bits.
     """
 
     def __init__(

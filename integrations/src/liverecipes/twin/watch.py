@@ -7,7 +7,7 @@ import numpy as np
 from livesim import InProcess, Snapshot, observed
 from livesim import Model as Shop
 
-from .events import ARRIVE, BEGIN, DEPART, FAIL, FINISH, REPAIRED, Events
+from .events import ARRIVE, BEGIN, DEPART, FAIL, FINISH, Events
 from .line import Line, seize_step
 
 KPIS = ("throughput", "lead", "wip")
