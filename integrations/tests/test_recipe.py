@@ -54,7 +54,7 @@ def test_nile() -> None:
 
 def test_every_message_has_the_fields_that_its_type_declares() -> None:
     found = messages_of(load("nist-cusum"))
-    assert {m["type"] for m in found} == TYPES.keys() - {"spc.failure/1"}
+    assert {m["type"] for m in found} == {name for name in TYPES if name.startswith("spc.")} - {"spc.failure/1"}
     for message in found:
         assert message.keys() == TYPES[message["type"]].__annotations__.keys()
 

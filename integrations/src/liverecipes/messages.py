@@ -86,9 +86,129 @@ class SpcFailure(TypedDict):
     error: str
 
 
+class PlantStart(TypedDict):
+    """`plant.start/1`, part `run`, seq 0: what a plant says of itself, and all that it does."""
+
+    type: Literal["plant.start/1"]
+    part: Literal["run"]
+    seq: int
+    label: str
+    machines: list[str]
+    """In the order in which jobs pass them."""
+    units: list[int]
+    """How many of each stand side by side."""
+    shift: float
+    """Minutes."""
+    shifts: int
+    """How many it is going to work."""
+
+
+class PlantEvents(TypedDict):
+    """`plant.events/1`, part `events`: all that happened from the batch before until `until`, in order."""
+
+    type: Literal["plant.events/1"]
+    part: Literal["events"]
+    seq: int
+    until: float
+    """Minutes since the plant began."""
+    time: NDArray[Any]
+    kind: NDArray[Any]
+    """0 arrive, 1 begin, 2 finish, 3 fail, 4 repaired, 5 depart."""
+    machine: NDArray[Any]
+    """Index in `machines`; -1 for arrive and depart."""
+    job: NDArray[Any]
+    """A number of its own; -1 for fail and repaired."""
+
+
+class PlantEnd(TypedDict):
+    """`plant.end/1`, part `run`: nothing follows."""
+
+    type: Literal["plant.end/1"]
+    part: Literal["run"]
+    seq: int
+    status: Literal["completed", "stopped"]
+    shifts: int
+
+
+class TwinStart(TypedDict):
+    """`twin.start/1`, part `run`, seq 0: what was asked, and of which machines."""
+
+    type: Literal["twin.start/1"]
+    part: Literal["run"]
+    seq: int
+    label: str
+    machines: list[str]
+    shift: float
+    settings: dict[str, Any]
+    seed: int
+    digest: str
+    """Of machines, settings and seed: another digest under the same run id is refused."""
+    versions: dict[str, str]
+
+
+class Outlook(TypedDict):
+    """One number of a shift that has not come yet."""
+
+    quantiles: list[float]
+    """At 0.05, 0.25, 0.5, 0.75 and 0.95."""
+    epistemic: float
+    """Standard deviation for not knowing the machines ..."""
+    aleatoric: float
+    """... and for chance."""
+
+
+class Changed(TypedDict):
+    """A parameter that is surely more than a tenth off what the history said."""
+
+    parameter: str
+    factor: float
+    probability: float
+
+
+class TwinShift(TypedDict):
+    """`twin.shift/1`, part `shifts`, seq = shift: what came, what had been expected, what is believed and expected now.
+
+    `kpis` and what is expected have `throughput` (jobs done), `lead` (their mean minutes in the shop) and `wip` (jobs
+    in the shop at the end).
+    """
+
+    type: Literal["twin.shift/1"]
+    part: Literal["shifts"]
+    seq: int
+    shift: int
+    kpis: dict[str, float]
+    expected: dict[str, Outlook]
+    """As said before the shift; empty while the history is learned."""
+    pit: dict[str, float]
+    """The predictive probability of less than what came."""
+    parameters: dict[str, list[float]]
+    """Quantiles 0.05, 0.5 and 0.95 of the mean minutes, by name, such as `mill.service`."""
+    changed: list[Changed]
+    next: dict[str, Outlook]
+
+
+class TwinEnd(TypedDict):
+    """`twin.end/1`, part `run`: the answer."""
+
+    type: Literal["twin.end/1"]
+    part: Literal["run"]
+    seq: int
+    status: str
+    shifts: int
+    changed: list[Changed]
+    advice: dict[str, Any] | None
+    """What one more of the busiest machine would save, and which numbers the lead time hangs on."""
+
+
 TYPES: dict[str, type] = {
     "spc.start/1": SpcStart,
     "spc.point/1": SpcPoint,
     "spc.end/1": SpcEnd,
     "spc.failure/1": SpcFailure,
+    "plant.start/1": PlantStart,
+    "plant.events/1": PlantEvents,
+    "plant.end/1": PlantEnd,
+    "twin.start/1": TwinStart,
+    "twin.shift/1": TwinShift,
+    "twin.end/1": TwinEnd,
 }

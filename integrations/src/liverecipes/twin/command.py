@@ -117,7 +117,7 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
         messages = list(queue.subscribe(name, follow=False))
         path.write_text(report(name, messages, _command(options, seed)), encoding="utf-8")
     console.print()
-    console.print(headline(end, messages), style="bold", markup=False, highlight=False)
+    console.print(headline(end), style="bold", markup=False, highlight=False)
     console.print(
         f"\nreport  {path.resolve()}\nrun     {name}; seed {seed}", markup=False, highlight=False, soft_wrap=True
     )
@@ -145,7 +145,7 @@ class _Telling:
     def __call__(self, message: dict[str, Any]) -> None:
         self.sink(message)
         if message["type"] == "twin.shift/1":
-            self.console.print(shift_line(message), markup=False, highlight=False)
+            self.console.print(shift_line(message), markup=False, highlight=False, soft_wrap=True)
 
 
 def shift_line(message: dict[str, Any]) -> str:
@@ -157,8 +157,9 @@ def shift_line(message: dict[str, Any]) -> str:
             low, *_, high = message["expected"][kpi]["quantiles"]
             text += f" ({low:.0f} to {high:.0f})"
         text += "   "
+    text = text.rstrip()
     changed = ", ".join(f"{each['parameter']} x {each['factor']:.2f}" for each in message["changed"])
-    return text + (f"CHANGED {changed}" if changed else "")
+    return text + (f"   {changed}" if changed else "")
 
 
 def _drifts(given: list[str] | None) -> tuple[Drift, ...]:

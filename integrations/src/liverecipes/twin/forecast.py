@@ -63,10 +63,10 @@ def outlook(
     )
     if runs.errors:
         raise RuntimeError(f"the twin's simulation failed: {next(iter(runs.errors.values()))}")
-    return {kpi: _split(np.asarray(runs.values(PATHS[kpi]), float).reshape(draws, repeats)) for kpi in KPIS}
+    return {kpi: split(np.asarray(runs.values(PATHS[kpi]), float).reshape(draws, repeats)) for kpi in KPIS}
 
 
-def _split(values: Floats) -> Outlook:
+def split(values: Floats) -> Outlook:
     """A KPI (draw, repeat); a future in which no job left has no lead time, and is left out."""
     whole = values[np.isfinite(values).all(axis=1)]
     repeats = values.shape[1]

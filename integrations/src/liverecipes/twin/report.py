@@ -19,12 +19,13 @@ TITLES = {
 QUANTITIES = {"service": "mean service", "up": "mean time between failures", "down": "mean repair"}
 
 
-def headline(end: Message, messages: Iterable[Message]) -> str:
+def headline(end: Message) -> str:
     """The answer in a sentence or two."""
     changed = end["changed"]
     if changed:
         parts = [f"{_words(each['parameter'])} is {each['factor']:.2f} times what it was" for each in changed]
-        text = f"{len(changed)} thing{'s' * (len(changed) > 1)} changed: {'; '.join(parts)}."
+        text = "; ".join(parts) + "."
+        text = text[0].upper() + text[1:]
     else:
         text = "No machine changed by more than a tenth for sure."
     advice = end["advice"]
@@ -64,10 +65,16 @@ def report(run: str, messages: Iterable[Message], command: str) -> str:
         title="factory twin",
         style=STYLE,
         source=escape(f"{len(start['machines'])} machines, {len(shifts)} shifts of {start['shift']:g} minutes"),
-        headline=escape(headline(end, shifts)),
+        headline=escape(headline(end)),
         detail="What the twin said before each shift, what came, and what it would do now.",
         sections="\n".join(section for section in sections if section),
     )
+
+
+def covered(shift: Message, kpi: str) -> bool:
+    """Whether what came lay within the 90 % interval expected before."""
+    low, *_, high = shift["expected"][kpi]["quantiles"]
+    return bool(low <= shift["kpis"][kpi] <= high)
 
 
 def _labels(shifts: Sequence[Message]) -> list[str]:
@@ -96,7 +103,7 @@ def _kpi(kpi: str, shifts: Sequence[Message]) -> str:
     plot.line(((k, each["quantiles"][2] if each else None) for k, each in enumerate(expected)), "center")
     for k, (value, each) in enumerate(zip(values, expected, strict=True)):
         if value == value:
-            out = each is not None and not each["quantiles"][0] <= value <= each["quantiles"][-1]
+            out = each is not None and not covered(shifts[k], kpi)
             style = "dot out" if out else "dot" if each else "dot learning"
             plot.dot(k, value, 4, style, f"shift {k + 1}: {value:g}")
     plot.x_ticks(spaced(_labels(shifts)))
@@ -117,14 +124,14 @@ def _kpi(kpi: str, shifts: Sequence[Message]) -> str:
 def _calibration(shifts: Sequence[Message]) -> str:
     rows = []
     for kpi in KPIS:
-        pits = np.array([shift["pit"][kpi] for shift in shifts if kpi in shift["pit"]])
-        pits = pits[np.isfinite(pits)]
-        if len(pits):
-            inside = float(np.mean((pits >= 0.05) & (pits <= 0.95)))
-            rows.append([TITLES[kpi], f"{100 * inside:.0f}%", f"{pits.mean():.2f}", str(len(pits))])
+        said = [shift for shift in shifts if kpi in shift["expected"] and shift["kpis"][kpi] == shift["kpis"][kpi]]
+        if said:
+            inside = [covered(shift, kpi) for shift in said]
+            pit = float(np.mean([shift["pit"][kpi] for shift in said]))
+            rows.append([TITLES[kpi], f"{sum(inside)} of {len(said)}", f"{pit:.2f}"])
     if not rows:
         return ""
-    heads = ["", "inside the 90% interval", "mean PIT (0.5 is right)", "shifts"]
+    heads = ["", "inside the 90% interval", "mean PIT (0.5 is right)"]
     return f"<section><h2>Was it right?</h2>{table(heads, rows)}</section>"
 
 

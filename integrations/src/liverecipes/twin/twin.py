@@ -135,7 +135,7 @@ class Twin:
             shapes = parameters[f"{name}.shape"]
             scales = parameters[f"{name}.service"] / shapes
             longest[name] = float(stats.gamma.isf(1e-4, shapes, scale=scales).min())
-        now = self.watcher.present(self.line, self.shop, longest)
+        now = self.watcher.present(self.shop, longest)
         seed = int(np.random.SeedSequence([self.seed, 1 << 20, shift]).generate_state(1)[0])
         return outlook(self.shop, now, parameters, self.line.shift, seed, self.settings.repeats)
 

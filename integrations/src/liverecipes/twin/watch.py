@@ -8,7 +8,7 @@ from livesim import InProcess, Snapshot, observed
 from livesim import Model as Shop
 
 from .events import ARRIVE, BEGIN, DEPART, FAIL, FINISH, Events
-from .line import Line, seize_step
+from .line import seize_step
 
 KPIS = ("throughput", "lead", "wip")
 """Jobs that left in a shift, their mean minutes in the shop, and jobs in the shop at its end."""
@@ -159,7 +159,7 @@ class Watcher:
         self._leads, self._lessons = [], self._blank()
         return done
 
-    def present(self, line: Line, shop: Shop, longest: dict[str, float]) -> Snapshot:
+    def present(self, shop: Shop, longest: dict[str, float]) -> Snapshot:
         """The shop as it is, for livesim to go on from, with the jobs of `line.model`.
 
         longest: the most minutes of work behind a job that its law is asked to exceed, by machine: beyond, what is left
