@@ -25,7 +25,7 @@ FOLDERS = {
     "livebart": ROOT / "packages" / "livebart",
     "liverecipes": ROOT / "integrations",
 }
-SIBLINGS: dict[str, list[str]] = {name: [] for name in FOLDERS} | {"liverecipes": ["livequeue", "livenuts"]}
+SIBLINGS: dict[str, list[str]] = {name: [] for name in FOLDERS} | {"liverecipes": ["livequeue", "livenuts", "livesim", "livesmc2", "livebart"]}
 ALL = ["liverecipes", "livequeue", "livenuts", "livesim", "livesmc2", "livebart"]
 SOURCES = ["noxfile.py", "packages", "integrations", "property_tests", "benchmarks", "docs"]
 
@@ -191,6 +191,12 @@ def statistics(session: nox.Session) -> None:
 def sbc(session: nox.Session) -> None:
     """Simulation-based calibration at full size: three models, 2,000 replications for each of three warm-ups."""
     run_tests(session, "livenuts", env={"LIVE_LONG": "1"}, select=("-k", "sbc"))
+
+
+@nox.session(default=False, requires=["wheels"])
+def twin(session: nox.Session) -> None:
+    """Fifty factories that drift: their twins' intervals cover again, frozen ones' do not; trackers' calibration."""
+    run_tests(session, "liverecipes", env={"LIVE_LONG": "1"}, select=("-k", "test_twin"))
 
 
 @nox.session(default=False, requires=["wheels"])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from liverecipes.messages import TYPES, Outlook
 from liverecipes.twin.decide import bottleneck, drivers, invest
 from liverecipes.twin.events import ARRIVE, BEGIN, DEPART, FAIL, FINISH, REPAIRED, Events
 from liverecipes.twin.forecast import outlook, split
@@ -343,6 +344,16 @@ def test_the_report_says_what_changed() -> None:
     assert headline(said[-1]).startswith("Mill's mean service is")
     with pytest.raises(ValueError, match=r"no twin\.end/1 message"):
         report("run-1", said[:-1], "")
+
+
+def test_messages_are_as_declared() -> None:
+    messages = told(5)
+    found = messages + twin(messages)
+    assert {each["type"] for each in found} == {name for name in TYPES if name.startswith(("plant.", "twin."))}
+    for message in found:
+        assert message.keys() == TYPES[message["type"]].__annotations__.keys()
+    for content in found[-2]["next"].values():
+        assert content.keys() == Outlook.__annotations__.keys()
 
 
 def test_messages_before_the_start_wait_for_it() -> None:
