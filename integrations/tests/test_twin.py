@@ -231,6 +231,7 @@ def test_the_twin_finds_a_drift_and_a_frozen_one_does_not() -> None:
     assert sum(covered(message, "lead") for message in late) > sum(covered(message, "lead") for message in stiff)
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(not LONG, reason="fifty factories; LIVE_LONG=1")
 def test_intervals_cover_again_after_a_drift() -> None:
     """Over 50 seeds: 90 % intervals cover within three shifts of a drift of a fifth; a frozen twin's do not."""
