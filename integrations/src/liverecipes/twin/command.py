@@ -16,6 +16,7 @@ from rich.console import Console
 
 from ..errors import BadInput
 from ..queues import open_queue
+from ..resume import command_of, remember
 from ..serving import page_of, report_path
 from .plant import Drift, Plant
 from .recipe import NUTS_SUFFIX, PLANT_SUFFIX, run
@@ -86,6 +87,8 @@ def execute(options: argparse.Namespace, queue_url: str) -> int:
     with open_queue(queue_url) as queue:
         for each in (name, plant) if options.follow is None else (name,):
             queue.request_stop(each, False)
+        if command_of(queue, name) is None:  # a run of this id with other content is left alone
+            remember(queue, name, [*shlex.split(_command(options, seed))[1:], f"--run={name}"])
         requested = queue.stop(name)
         previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

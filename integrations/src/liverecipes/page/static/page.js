@@ -8,8 +8,9 @@ import nuts from "./views/nuts.js";
 import sim from "./views/sim.js";
 import smc2 from "./views/smc2.js";
 import spc from "./views/spc.js";
+import twin from "./views/twin.js";
 
-const VIEWS = { nuts, smc2, bart, sim, spc, generic };
+const VIEWS = { nuts, smc2, bart, sim, spc, twin, generic };
 const at = (id) => document.getElementById(id);
 const shows = new Map(); // run -> the series that were asked for
 const rows = new Map(); // run -> its entry in the list

@@ -19,6 +19,7 @@ from .nuts import NutsDrawing
 from .sim import SimDrawing
 from .smc2 import Smc2Drawing
 from .spc import SpcDrawing
+from .twin import TwinDrawing
 
 _WIDEST = 120
 _TICK = 0.2
@@ -48,6 +49,7 @@ DRAWINGS: dict[str, Callable[[str], Drawing]] = {
     "bart": BartDrawing,
     "sim": SimDrawing,
     "spc": SpcDrawing,
+    "twin": TwinDrawing,
     "generic": GenericDrawing,
 }
 """By the view's name."""

@@ -12,6 +12,7 @@ from .nuts import Nuts
 from .sim import Sim
 from .smc2 import Smc2
 from .spc import Spc
+from .twin import Twin
 
 
 class View(Protocol):
@@ -49,7 +50,7 @@ class OwnView(View, Protocol):
 Views = dict[str, Callable[[str], View]]
 """Family, which is what stands before the first dot of a message's type -> its view; others have `Generic`."""
 
-VIEWS: Views = {"nuts": Nuts, "smc2": Smc2, "bart": Bart, "sim": Sim, "spc": Spc}
+VIEWS: Views = {"nuts": Nuts, "smc2": Smc2, "bart": Bart, "sim": Sim, "spc": Spc, "twin": Twin}
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 
 
