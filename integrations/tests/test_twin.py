@@ -1,11 +1,14 @@
 """The factory twin: what it counts, believes and expects, against the plant's own truth."""
 
+import io
 import os
 from typing import Any
 
 import numpy as np
 import pytest
 from liverecipes.messages import TYPES, Outlook
+from liverecipes.page.terminal.twin import TwinDrawing
+from liverecipes.page.views.twin import Twin as View
 from liverecipes.twin.decide import bottleneck, drivers, invest
 from liverecipes.twin.events import ARRIVE, BEGIN, DEPART, FAIL, FINISH, REPAIRED, Events
 from liverecipes.twin.forecast import outlook, split
@@ -18,6 +21,7 @@ from liverecipes.twin.track import JUMP_PROBABILITY, JUMP_SD, WALK_PRIOR, Belief
 from liverecipes.twin.twin import Settings
 from liverecipes.twin.watch import KPIS, Lesson, Shift, Watcher
 from livesim import run as simulate
+from rich.console import Console
 from scipy import stats
 
 LINE = default_line()
@@ -365,3 +369,44 @@ def test_messages_before_the_start_wait_for_it() -> None:
         run(messages[1:], print, 1, SMALL)
     with pytest.raises(ValueError, match="machines must be a list of names, got 3"):
         run([messages[0] | {"machines": 3}], print, 1, SMALL)
+
+
+# -- what a person sees ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drifted() -> list[Message]:
+    return twin(told(8, drifts=(Drift("mill.service", 4, 2.0),)))
+
+
+def test_the_view_by_differences_is_the_view_as_a_whole(drifted: list[Message]) -> None:
+    view, shown = View("r"), dict[str, Any]()
+    for message in drifted:
+        mark = view.mark()
+        view.take(message)
+        came = view.since(mark, ())
+        if came is None:
+            shown = view.full(())
+        else:
+            shown = shown | came | {"shifts": shown["shifts"] + came["shifts"]}
+    assert same([shown], [view.full(())])
+    assert [shift["seq"] for shift in shown["shifts"]] == list(range(8))
+    assert shown["shown"][0] == "saw.service"
+    assert shown["answer"] == headline(drifted[-1])
+    for message in drifted:  # told again, as by a twin that was started anew
+        view.take(message)
+    assert same([shown], [view.full(())])
+
+
+def test_the_terminal_shows_the_next_shift_and_what_changed(drifted: list[Message]) -> None:
+    view = View("r")
+    for message in drifted:
+        view.take(message)
+    drawing, data = TwinDrawing("r"), view.full(())
+    for width, height in ((60, 12), (80, 24), (200, 50)):
+        console = Console(width=width, height=height, record=True, file=io.StringIO())
+        console.print(drawing.picture(data, width, height))
+        assert "mill.service" in console.export_text()
+    assert "mill.service x" in drawing.line(data)
+    assert len(drawing.rows(data)) == 4
+    assert TwinDrawing("r").picture(View("r").full(()), 80, 24)

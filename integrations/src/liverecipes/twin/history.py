@@ -30,7 +30,7 @@ def total(shifts: Sequence[Shift]) -> dict[str, Lesson]:
 
 
 @ln.model
-def _line(service: Any, up: Any, down: Any, every: Any) -> None:
+def line(service: Any, up: Any, down: Any, every: Any) -> None:
     """service (machine, 3), up and down (machine, 2), every (2,): counts, minutes, sums of logarithms."""
     machines = service.shape[0]
 
@@ -70,7 +70,7 @@ def learn(
         return np.array([[lesson.count, lesson.total, lesson.logs][:width] for lesson in lessons], float)
 
     every = np.array([taught["every"].count, taught["every"].total], float)
-    target = _line(rows("service", 3), rows("up", 2), rows("down", 2), every)
+    target = line(rows("service", 3), rows("up", 2), rows("down", 2), every)
     draws = ln.sample(
         target, num_warmup=500, num_samples=num_samples, num_chains=2, seed=seed, sink=sink, progress=False
     ).draws

@@ -40,7 +40,7 @@ export default function mount(root, page) {
       if (value === null) return;
       const [high, low] = [u.data[1][at], u.data[2][at]];
       const out = high !== null && (value > high || value < low);
-      context.fillStyle = out ? colours.bad : colours.ink;
+      context.fillStyle = out ? colours.alarm : colours.ink;
       context.beginPath();
       context.arc(u.valToPos(u.data[0][at], "x", true), u.valToPos(value, "y", true), (out ? 4 : 2.6) * devicePixelRatio, 0, 2 * Math.PI);
       context.fill();
