@@ -38,6 +38,8 @@ INLINED = {
     "replace",
     "level",
     "tally",
+    "add",
+    "count",
     "value_of",
     "next_uniform",
     "job_key",

@@ -32,6 +32,9 @@ def assert_equal(model: Model, seed: int, until: float, stop: int = 1 << 62) -> 
     assert len(one.time) == len(other.time)
     for name, first, second in zip(reference.outcome()._fields, reference.outcome(), compiled.outcome(), strict=True):
         np.testing.assert_array_equal(first, second, err_msg=name)
+    for first, second in zip(reference.histograms(), compiled.histograms(), strict=True):
+        np.testing.assert_array_equal(first, second, err_msg="histograms")
+    np.testing.assert_array_equal(reference.quantiles(), compiled.quantiles(), err_msg="quantiles")
     return reference
 
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from livesim.compiler.program import Names
 from livesim.engine.reference import Outcome
+from livesim.histogram import QUANTILES
 
 TALLY = ("count", "mean", "std", "min", "max")
+"""What the interpreters' tallies tell; `QUANTILES` come after these."""
 LEVEL = ("mean", "last")
 COUNTS = ("arrived", "copies", "completed", "combined", "reneged", "interrupted")
 
@@ -35,6 +37,8 @@ class Measures:
         self._processes = len(names.processes)
         self._levels = 2 * self._resources + self._queues + self._processes + len(names.containers)
         self._tallies = self._queues + 2 * self._processes + len(names.tallies)
+        self.tallies: dict[str, int] = {}
+        """The tallies by path, "customer.wait", and their rows in `Outcome.tallies`."""
         table = list(self._table())
         self.paths = tuple(path for path, _, _ in table)
         """The columns of a row, in order."""
@@ -42,8 +46,11 @@ class Measures:
         self.ratios: dict[str, Ratio] = {path: ratio for path, _, ratio in table if ratio is not None}
         """The paths whose course over time can be told."""
 
-    def row(self, outcome: Outcome, start: float, before: np.ndarray) -> np.ndarray:
-        """The numbers of a run whose statistics began at `start`, when its counts were `before`; float64 (path,)."""
+    def row(self, outcome: Outcome, told: np.ndarray, start: float, before: np.ndarray) -> np.ndarray:
+        """The numbers of a run whose statistics began at `start`, when its counts were `before`; float64 (path,).
+
+        told: float64 (tally, quantile), `QUANTILES` of the tallies.
+        """
         levels, tallies = outcome.levels, outcome.tallies
         areas = levels[:, 2] + levels[:, 0] * (outcome.clock - levels[:, 1])
         counts = (outcome.counts - before).ravel()
@@ -56,7 +63,7 @@ class Measures:
             means = areas / span if span > 0 else np.full(len(areas), np.nan)
             busy, there = areas[0 : 2 * self._resources : 2], areas[1 : 2 * self._resources : 2]
             utilization = np.where(there > 0, busy / there, np.nan)
-        parts = [means, levels[:, 0], utilization, tallied.ravel(), counts, outcome.longest]
+        parts = [means, levels[:, 0], utilization, tallied.ravel(), counts, outcome.longest, told.ravel()]
         return np.concatenate(parts)[self._order]
 
     def _table(self) -> Iterator[tuple[str, int, Ratio | None]]:
@@ -67,6 +74,7 @@ class Measures:
         tallied = utilization + resources
         counted = tallied + 5 * self._tallies
         longest = counted + 6 * self._processes
+        told = longest + self._queues
         sums = 1 + self._levels  # in the totals, after time and areas
         numbers = sums + self._tallies
         flows = numbers + self._tallies
@@ -79,6 +87,9 @@ class Measures:
             for at, part in enumerate(TALLY):
                 ratio = {"mean": Ratio(sums + row, numbers + row), "count": Ratio(numbers + row, None)}.get(part)
                 yield f"{path}.{part}", tallied + 5 * row + at, ratio
+            for at, name in enumerate(QUANTILES):
+                yield f"{path}.{name}", told + len(QUANTILES) * row + at, None
+            self.tallies[path] = row
 
         for r, name in enumerate(names.resources):
             yield f"{name}.utilization", utilization + r, Ratio(1 + 2 * r, 2 + 2 * r)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from livesim.histogram import QUANTILES, Buckets, of_buckets, quantiles
+
 
 class Level:
     """A number over time, and the area below it.
@@ -30,9 +32,14 @@ class Level:
 
 
 class Tally:
-    """Numbers that come one by one: their mean and the rest, without keeping them (Welford 1962)."""
+    """Numbers that come one by one: their mean, quantiles and the rest, without keeping them (Welford 1962)."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.buckets = Buckets()
         self.row = [0.0, 0.0, 0.0, math.inf, -math.inf]
         """Count, mean, sum of squared deviations, least and largest."""
 
@@ -43,6 +50,7 @@ class Tally:
         d = x - mean
         mean += d / n
         self.row = [n, mean, squares + d * (x - mean), min(least, x), max(largest, x)]
+        self.buckets.add(x)
 
 
 Monitor = Level | Tally
@@ -79,11 +87,11 @@ def start_anew(monitor: Monitor, now: float) -> None:
     if isinstance(monitor, Level):
         monitor.since, monitor.area = now, 0.0
     else:
-        monitor.row = Tally().row
+        monitor.clear()
 
 
 def numbers_of(name: str, monitor: Monitor, start: float, now: float) -> dict[str, float]:
-    """A tally's count, mean, std, min and max, or a level's mean and last, as results of a model have them."""
+    """A tally's count, mean, std, min, max and quantiles, or a level's mean and last, as models' results have."""
     if isinstance(monitor, Level):
         area = monitor.area + monitor.value * (now - monitor.since)
         found = {"mean": area / (now - start) if now > start else math.nan, "last": float(monitor.value)}
@@ -91,6 +99,8 @@ def numbers_of(name: str, monitor: Monitor, start: float, now: float) -> dict[st
         count, mean, squares, least, largest = monitor.row
         std = math.sqrt(squares / (count - 1)) if count > 1 else math.nan
         found = {"count": count, "mean": mean, "std": std, "min": least, "max": largest}
+        told = quantiles(of_buckets([monitor.buckets]), np.array([monitor.row]), list(QUANTILES.values()))
+        found |= dict(zip(QUANTILES, told[0].tolist(), strict=True))
         if count == 0:
             found = dict.fromkeys(found, math.nan) | {"count": 0.0}
     return {f"{name}.{what}": value for what, value in found.items()}

@@ -6,12 +6,22 @@ import math
 from collections.abc import Mapping, Sequence
 
 TABLES = {
-    "process": ("arrived", "completed", "in_process", "wait.mean", "wait.max", "sojourn.mean", "number.mean"),
-    "resource": ("utilization", "busy.mean", "queue.mean", "longest_queue", "wait.mean", "wait.max"),
+    "process": (
+        "arrived",
+        "completed",
+        "in_process",
+        "wait.mean",
+        "wait.q95",
+        "wait.max",
+        "sojourn.mean",
+        "sojourn.q95",
+        "number.mean",
+    ),
+    "resource": ("utilization", "busy.mean", "queue.mean", "longest_queue", "wait.mean", "wait.q95", "wait.max"),
     "container": ("level.mean", "level.last", "get_queue.mean", "get_wait.mean", "put_queue.mean", "put_wait.mean"),
 }
 """The columns for each kind of thing; the first of them tells the kind."""
-TALLY = ("count", "mean", "std", "min", "max")
+TALLY = ("count", "mean", "std", "min", "q50", "q95", "max")
 
 
 def of_run(head: str, values: Mapping[str, float]) -> str:

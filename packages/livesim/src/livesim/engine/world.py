@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from livesim.compiler.program import STACK, Program
+from livesim.histogram import PLACES, QUANTILES
 from livesim.random import replication_key, stream_key
 
 
@@ -67,14 +68,15 @@ ARRAYS: dict[str, Any] = {
     "code": INSTRUCTION, "values": VALUE, "numbers": NUMBERS, "bytecode": BYTECODE, "constants": np.float64,
     "table": np.float64, "branches": BRANCH, "sets": np.int64, "sources": SOURCE, "clocks": CLOCK, "times": np.float64,
     "resources": RESOURCE, "containers": CONTAINER, "stores": STORE, "initial": np.float64, "keys": np.uint64,
-    "levels": LEVEL, "tallies": TALLY, "flows": FLOW, "queues": QUEUE, "supplies": SUPPLY, "holders": HOLDERS,
+    "levels": LEVEL, "tallies": TALLY, "bottoms": np.int64, "places": np.int64, "told": np.float64,
+    "fractions": np.float64, "flows": FLOW, "queues": QUEUE, "supplies": SUPPLY, "holders": HOLDERS,
     "ticks": np.int64, "turns": np.int64, "stack": np.float64,
     "jobs": JOB, "held": np.int64, "counters": np.int64, "attributes": np.float64, "holdings": HOLDING,
     "shelves": SHELF, "items": ITEM, "fields": np.float64,
     "event_times": np.float64, "event_keys": np.int64, "entries": ENTRY,
 }  # fmt: skip
 SIZES = """n_sources n_clocks n_resources n_queues n_containers n_counters n_attributes n_holders n_fields n_items
-first_job first_queue first_process first_container first_sojourn first_record slots item_slots events_room
+first_job first_queue first_process first_container first_sojourn first_record first_below slots item_slots events_room
 entries_room"""
 SCALARS = """pending scheduled free unused ready ready_last events current tickets families traced fault fault_pc
 fault_serial fault_process wanted started tracing fruitless free_item item"""
@@ -84,7 +86,8 @@ ready_last: jobs that were let go. current: the job that runs, where the kernel 
 slots that the next step needs. fruitless: changes of capacity since a job moved. free_item: the first free slot for an
 item; item: the one that an expression reads. wrong: the number that was at fault."""
 STATE = (
-    "levels", "tallies", "flows", "queues", "supplies", "holders", "ticks", "turns", "jobs", "held", "counters",
+    "levels", "tallies", "bottoms", "places", "flows", "queues", "supplies", "holders", "ticks", "turns", "jobs", "held",
+    "counters",
     "attributes", "holdings", "shelves", "items", "fields", "event_times", "event_keys",
 )  # fmt: skip
 """The arrays that a run changes; the trace is not part of its state."""
@@ -105,6 +108,10 @@ for _name, _content in {
     FREE[_name] = _content
 MOST_JOBS = (1 << 24) - 4096
 """Job slots that the calendar's keys have room for."""
+
+
+FRACTIONS = np.array(list(QUANTILES.values()))
+"""The quantiles that every tally tells."""
 
 
 class Same:
@@ -154,7 +161,8 @@ def lay_out(same: Same, slots: int) -> Layout:
         "n_containers": containers, "n_counters": counters, "n_attributes": len(program.attributes),
         "n_holders": holders, "n_fields": fields, "first_job": sources + clocks, "first_queue": 2 * resources,
         "first_process": 2 * resources + queues, "first_container": 2 * resources + queues + sources,
-        "first_sojourn": queues, "first_record": queues + 2 * sources, "n_items": items, "ready": -1,
+        "first_sojourn": queues, "first_record": queues + 2 * sources,
+        "first_below": queues + 2 * sources + records, "n_items": items, "ready": -1,
         "ready_last": -1, "current": -1, "free": -1, "free_item": -1, "item": -1, "events_room": room,
     }.items():  # fmt: skip
         w[name] = size
@@ -163,12 +171,13 @@ def lay_out(same: Same, slots: int) -> Layout:
         "constants": program.constants, "table": program.table, "branches": program.branches, "sets": program.sets,
         "sources": program.sources, "clocks": program.clocks, "times": program.times,
         "resources": program.resources, "containers": program.containers, "stores": program.stores,
-        "initial": program.attributes,
+        "initial": program.attributes, "fractions": FRACTIONS,
     }  # fmt: skip
     levels = np.zeros(2 * resources + queues + sources + containers, LEVEL)
     levels["value"][1 : 2 * resources : 2] = program.resources[:, 0]
     levels["value"][2 * resources + queues + sources :] = program.containers[:, 1]
     tallies = np.zeros(queues + 2 * sources + records, TALLY)
+    rows = len(tallies) + records
     tallies["least"], tallies["largest"] = np.inf, -np.inf
     supplies = np.zeros(resources, SUPPLY)
     supplies["scheduled"] = program.resources[:, 0]
@@ -180,6 +189,8 @@ def lay_out(same: Same, slots: int) -> Layout:
     w["item_slots"], w["free_item"] = item_slots, items if item_slots else -1
     changing = {
         "keys": np.zeros(len(program.streams), np.uint64), "levels": levels, "tallies": tallies,
+        "bottoms": np.zeros(rows, np.int64), "places": np.zeros(rows * PLACES, np.int64),
+        "told": np.zeros(len(tallies) * len(QUANTILES)),
         "flows": np.zeros(sources, FLOW), "queues": lines, "supplies": supplies,
         "holders": np.full(holders, -1, HOLDERS), "shelves": np.full(containers, -1, SHELF),
         "ticks": np.zeros(clocks, np.int64), "turns": np.zeros(len(program.sets), np.int64), "stack": np.zeros(STACK),

@@ -186,4 +186,20 @@ def array_at(kind: Any) -> Any:
     return read
 
 
+def _same_bits(given: Any, wanted: Any) -> Any:
+    """A function for compiled code that takes the 64 bits of one type for another."""
+
+    @intrinsic
+    def read(context: Any, x: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.bitcast(arguments[0], context.get_value_type(wanted))
+
+        return wanted(given), generate
+
+    return read
+
+
+bits_of, float_of = _same_bits(types.float64, types.int64), _same_bits(types.int64, types.float64)
+
+
 floats_at, integers_at, words_at = array_at(np.float64), array_at(np.int64), array_at(np.uint64)

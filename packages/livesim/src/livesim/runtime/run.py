@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from livesim.compiler.table import parameters
+from livesim.histogram import quantiles as quantiles_of
 from livesim.job_times import check_quantiles, quantile_paths
+from livesim.measures import unknown
 from livesim.model.builder import Model
 from livesim.result import Result, Trace
 from livesim.runtime.prepare import prepare
@@ -76,6 +78,12 @@ def run(
         state = made.simulation.arrays.state() | {"before": made.before, "stayed": made.stayed}
         return Snapshot(model.to_json(), made.outcome.clock, seed, replication, chosen, made.since, state)
 
+    def quantile(tally: str, q: float) -> float:
+        if tally not in measures.tallies:
+            raise unknown(tally, measures.tallies)
+        row = measures.tallies[tally]
+        return float(quantiles_of(made.simulation.histograms(), made.outcome.tallies, [q])[row, 0])
+
     return Result(
         names,
         dict(zip(paths, made.values.tolist(), strict=True)),
@@ -86,6 +94,7 @@ def run(
         params=chosen,
         course=None if made.increments is None else Course(made.increments, made.course_start, measures.ratios),
         trace=Trace(made.simulation.trace(), names) if trace else None,
+        quantile=quantile,
         freeze=freeze,
     )
 

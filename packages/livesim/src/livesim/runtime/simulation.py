@@ -104,7 +104,7 @@ def simulate(
     _check_deadlock(simulation, program, names)
     outcome: Outcome = simulation.outcome()
     _check_littles_law(simulation, outcome, stayed, names)
-    values = plan.measures.row(outcome, since, before)
+    values = plan.measures.row(outcome, simulation.quantiles(), since, before)
     if plan.quantiles:
         found = quantile_row(names, simulation.trace(), first, plan.quantiles)
         values = np.concatenate([values, found])

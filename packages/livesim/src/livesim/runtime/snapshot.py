@@ -13,7 +13,7 @@ import numpy as np
 
 from livesim.model.builder import Model
 
-FORMAT = "livesim.snapshot/1"
+FORMAT = "livesim.snapshot/2"
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,10 @@ import numpy as np
 from livesim.compiler.program import Fault, Program, Status
 from livesim.engine.reference import Outcome, Trace, Waiting
 from livesim.engine.world import Arrays
+from livesim.histogram import QUANTILES, Histograms, of_places
 from livesim.native import objects
 
-SOURCES = ("compiler/program.py", "engine/world.py", "engine/compiled", "native/routines.py", "random")
+SOURCES = ("compiler/program.py", "engine/world.py", "engine/compiled", "histogram.py", "native/routines.py", "random")
 """What the kernel's machine code is made from."""
 
 
@@ -73,6 +74,7 @@ class Compiled:
         arrays["levels"]["since"], arrays["levels"]["area"] = now, 0.0
         arrays["tallies"][:] = 0
         arrays["tallies"]["least"], arrays["tallies"]["largest"] = np.inf, -np.inf
+        arrays["bottoms"][:] = arrays["places"][:] = 0
         arrays["flows"]["spent"] = 0.0
         first = int(arrays.world[0]["first_queue"])
         arrays["queues"]["longest"] = arrays["levels"]["value"][first : first + len(arrays["queues"])]
@@ -116,6 +118,16 @@ class Compiled:
             flows.view(np.int64).reshape(len(flows), -1)[:, :6].copy(),
             arrays["queues"]["longest"].copy(), flows["spent"].copy(),
         )  # fmt: skip
+
+    def quantiles(self) -> np.ndarray:
+        """`livesim.histogram.QUANTILES` of what the tallies saw: float64 (tally, quantile)."""
+        kernel()(self.arrays.address, 0.0, 0.0, -1)
+        return self.arrays["told"].reshape(-1, len(QUANTILES)).copy()
+
+    def histograms(self) -> Histograms:
+        """The buckets of the tallies, in the order of `Outcome.tallies`."""
+        arrays = self.arrays
+        return of_places(arrays["places"], arrays["bottoms"], len(arrays["tallies"]))
 
     def trace(self) -> Trace:
         rows = self.arrays["entries"][: int(self.arrays.world[0]["traced"])]

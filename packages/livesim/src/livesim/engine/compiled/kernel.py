@@ -94,7 +94,7 @@ from livesim.engine.compiled.readers import (
     world_at,
 )
 from livesim.engine.compiled.resources import choose, granted_at_once, release_some, serve
-from livesim.engine.compiled.statistics import level, note, tally
+from livesim.engine.compiled.statistics import add, count, level, note, tally, tell
 from livesim.engine.compiled.stocks import item_for, let_in, make_item, move, put_item, serve_container, take_item
 from livesim.engine.compiled.values import drawn, next_uniform, value_of, whole_of
 from livesim.native.routines import build
@@ -102,8 +102,14 @@ from livesim.random.compiled import job_key, uniform
 
 
 def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
-    """Run every event up to and at `until` in the world at an address, and say why it came back."""
+    """Run every event up to and at `until` in the world at an address, and say why it came back.
+
+    stop: events after which it does; below 0, it computes the quantiles and runs nothing.
+    """
     w = world_at(address)
+    if stop < 0:
+        tell(w)
+        return DONE
     code, values, numbers = code_of(w), values_of(w), numbers_of(w)
     jobs, held, counters, attributes = jobs_of(w), held_of(w), counters_of(w), attributes_of(w)
     levels, tallies, flows, queues = levels_of(w), tallies_of(w), flows_of(w), queues_of(w)
@@ -355,7 +361,7 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                         if spare < wanted:
                             joins = r
                             break
-                        tally(tallies, r, 0.0)
+                        tally(w, tallies, r, 0.0)
                         level(levels, 2 * r, now, wanted)
                         held[j * n_resources + r] += jobs[j].units
                         jobs[j].holding += jobs[j].units
@@ -416,8 +422,8 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                 level(levels, first_process + p, now, -1.0)
                 flows[p].spent += now - jobs[j].born
                 flows[p].departed += 1
-                tally(tallies, first_tally + 2 * p, now - jobs[j].born)
-                tally(tallies, first_tally + 2 * p + 1, jobs[j].waited)
+                tally(w, tallies, first_tally + 2 * p, now - jobs[j].born)
+                tally(w, tallies, first_tally + 2 * p + 1, jobs[j].waited)
                 if w.tracing:
                     note(w, now, DID_DEPART, p, jobs[j].serial, i, 0.0)
                 if jobs[j].inside >= 0:
@@ -487,7 +493,11 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                 if math.isnan(x):
                     fault, wrong = BAD_NUMBER, x
                     break
-                tally(tallies, first_record + code[i].a, x)
+                add(tallies, first_record + code[i].a, x)
+                if x < 0.0:
+                    count(w, w.first_below + code[i].a, -x)
+                else:
+                    count(w, first_record + code[i].a, x)
                 i += 1
             elif op == BATCH:
                 jobs[j].pc = i
@@ -550,7 +560,7 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                     queues[q].head < 0
                     and levels[w.first_container + code[i].a].value < containers_of(w)[code[i].a].capacity
                 ):
-                    tally(tallies, q, 0.0)
+                    tally(w, tallies, q, 0.0)
                     jobs[j].pc = i
                     put_item(w, code[i].a, slot)
                     i += 1
@@ -561,7 +571,7 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
             elif op == GET_ITEM:
                 slot = item_for(w, j, i)
                 if slot >= 0:
-                    tally(tallies, code[i].c, 0.0)
+                    tally(w, tallies, code[i].c, 0.0)
                     take_item(w, j, i, slot)
                     jobs[j].pc = i
                     let_in(w, code[i].a)
@@ -576,7 +586,7 @@ def advance(address: Any, until: Any, arrivals_until: Any, stop: Any) -> Any:
                     break
                 q = code[i].c
                 if queues[q].head < 0 and move(w, code[i].a, x, op == GET):
-                    tally(tallies, q, 0.0)
+                    tally(w, tallies, q, 0.0)
                     jobs[j].pc = i
                     serve_container(w, code[i].a)
                     i += 1

@@ -92,8 +92,8 @@ def leave(w: World, j: int, action: int) -> int:
     flows_of(w)[p].spent += now - jobs[j].born
     if action == DID_DEPART:
         flows_of(w)[p].departed += 1
-        tally(tallies_of(w), w.first_sojourn + 2 * p, now - jobs[j].born)
-        tally(tallies_of(w), w.first_sojourn + 2 * p + 1, jobs[j].waited)
+        tally(w, tallies_of(w), w.first_sojourn + 2 * p, now - jobs[j].born)
+        tally(w, tallies_of(w), w.first_sojourn + 2 * p + 1, jobs[j].waited)
     else:
         flows_of(w)[p].combined += 1
     if w.tracing:

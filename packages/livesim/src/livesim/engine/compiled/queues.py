@@ -102,7 +102,7 @@ def dequeue(w: World, j: int) -> None:
     jobs[j].due = -1
     waited = w.now - jobs[j].mark
     jobs[j].waited += waited
-    tally(tallies_of(w), q, waited)
+    tally(w, tallies_of(w), q, waited)
     if w.tracing:
         note_job(w, DID_GO, j, float64(q))
 

@@ -142,7 +142,7 @@ def granted_at_once(w: World, j: int, i: int, r: int, wanted: float, priority: f
     if short < 0 or preempts:
         for k in range(count):
             s = sets_of(w)[a + k] if count > 1 else r
-            tally(tallies_of(w), s, 0.0)
+            tally(w, tallies_of(w), s, 0.0)
             take(w, j, s)
     if preempts:
         # Whoever was interrupted may have held more than was wanted.
@@ -175,7 +175,7 @@ def serve(w: World, r: int) -> None:
             if w.tracing:
                 note_job(w, DID_GO, j, float64(sets_of(w)[a]))
             for k in range(a, a + count):
-                tally(tallies_of(w), sets_of(w)[k], waited)
+                tally(w, tallies_of(w), sets_of(w)[k], waited)
                 take(w, j, sets_of(w)[k])
             go_on(w, jobs, j)
         else:

@@ -26,6 +26,7 @@ from livesim.engine.reference.resources import release, seize, serve
 from livesim.engine.reference.state import Job, Level, Outcome, State, Tally, Trace, Waiting, Wrong
 from livesim.engine.reference.stocks import fill, get, put, put_or_get, serve_container
 from livesim.engine.reference.values import number, probability, uniform, value
+from livesim.histogram import QUANTILES, Histograms, of_buckets, quantiles
 
 CAPACITY, ARRIVAL = int(Class.CAPACITY), int(Class.ARRIVAL)
 
@@ -154,6 +155,14 @@ class Reference(State):
             np.array(self.longest, np.int64),
             np.array(self.spent, np.float64),
         )
+
+    def quantiles(self) -> np.ndarray:
+        """`livesim.histogram.QUANTILES` of what the tallies saw: float64 (tally, quantile)."""
+        return quantiles(self.histograms(), self.outcome().tallies, list(QUANTILES.values()))
+
+    def histograms(self) -> Histograms:
+        """The buckets of the tallies, in the order of `Outcome.tallies`."""
+        return of_buckets([tally.buckets for tally in self.tallies()])
 
     def trace(self) -> Trace:
         rows = self.log or []

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from livesim.compiler.program import Action, Fault, Program
+from livesim.histogram import Buckets
 from livesim.random import Kind, replication_key, stream_key
 
 CONSTANT = int(Kind.CONSTANT)
@@ -67,15 +68,16 @@ class Level:
 
 
 class Tally:
-    """Count, mean, sum of squared deviations (Welford 1962), least and largest of numbers."""
+    """Count, mean, sum of squared deviations (Welford 1962), least and largest of numbers, and their buckets."""
 
-    __slots__ = ("count", "largest", "least", "mean", "squares")
+    __slots__ = ("buckets", "count", "largest", "least", "mean", "squares")
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         self.count, self.mean, self.squares, self.least, self.largest = 0.0, 0.0, 0.0, math.inf, -math.inf
+        self.buckets = Buckets()
 
     def add(self, x: float) -> None:
         self.count = n = self.count + 1.0
@@ -86,6 +88,7 @@ class Tally:
             self.least = x
         if x > self.largest:
             self.largest = x
+        self.buckets.add(x)
 
     def row(self) -> tuple[float, float, float, float, float]:
         return self.count, self.mean, self.squares, self.least, self.largest
