@@ -5,8 +5,8 @@ each as wide as a 64th of its numbers at most, so that its middle is within 1/12
 histogram of HdrHistogram (Tene 2012) laid over IEEE 754: a number's bucket is what is left of its bits after a shift.
 
 A tally keeps 32 octaves, up to the largest number that it has seen. What is smaller, less than 2**-30 (a billionth) of
-the largest, counts as 0. Which octaves these are depends on the numbers alone, not on their order. Numbers below 0 are
-kept so as well, by their size.
+the largest, counts as 0; so do subnormal numbers. Which octaves these are depends on the numbers alone, not on their
+order. Numbers below 0 are kept so as well, by their size.
 """
 
 from __future__ import annotations

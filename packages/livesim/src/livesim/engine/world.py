@@ -86,9 +86,8 @@ ready_last: jobs that were let go. current: the job that runs, where the kernel 
 slots that the next step needs. fruitless: changes of capacity since a job moved. free_item: the first free slot for an
 item; item: the one that an expression reads. wrong: the number that was at fault."""
 STATE = (
-    "levels", "tallies", "bottoms", "places", "flows", "queues", "supplies", "holders", "ticks", "turns", "jobs", "held",
-    "counters",
-    "attributes", "holdings", "shelves", "items", "fields", "event_times", "event_keys",
+    "levels", "tallies", "bottoms", "places", "flows", "queues", "supplies", "holders", "ticks", "turns", "jobs",
+    "held", "counters", "attributes", "holdings", "shelves", "items", "fields", "event_times", "event_keys",
 )  # fmt: skip
 """The arrays that a run changes; the trace is not part of its state."""
 KEPT = (
