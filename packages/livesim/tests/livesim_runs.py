@@ -1,6 +1,8 @@
 """What the tests of replications share."""
 
+import json
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import livesim as ls
@@ -23,6 +25,25 @@ class Ear:
             if message["part"] != "progress":
                 parts[message["part"]].append(repr(message))
         return dict(parts)
+
+
+class Folder:
+    """A remote sink: appends each part to a file of its own."""
+
+    remote = True
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, message: dict[str, Any]) -> None:
+        with (self.path / message["part"]).open("a") as file:
+            file.write(json.dumps(message) + "\n")
+
+    def flush(self) -> None:
+        (self.path / "flushed").touch()
+
+    def read(self, part: str) -> list[Any]:
+        return [json.loads(line) for line in (self.path / part).read_text().splitlines()]
 
 
 def same(one: ls.Runs, other: ls.Runs) -> bool:

@@ -1,10 +1,11 @@
-"""The messages of part `run`: the start, the replications that failed, the end."""
+"""The messages of part `run`: the start, the replications that failed, the end; and what a replication came to."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from livesim.messages import Sink
+from livesim.messages import Message, Sink
 from livesim.runtime.experiment import Experiment
 
 
@@ -47,3 +48,26 @@ class Announcements:
         except Exception as failure:
             return error or failure
         return error
+
+
+def replication_message(
+    seq: int,
+    replication: int,
+    params: Mapping[str, float],
+    values: Mapping[str, float],
+    events: int,
+    clock: float,
+    error: str | None,
+) -> Message:
+    """`sim.replication/1`: what a replication came to."""
+    return {
+        "type": "sim.replication/1",
+        "part": "replications",
+        "seq": seq,
+        "replication": replication,
+        "params": dict(params),
+        "values": dict(values),
+        "events": events,
+        "clock": clock,
+        "error": error,
+    }

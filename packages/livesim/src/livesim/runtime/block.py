@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from livesim.compiler.program import Names
+from livesim.engine.reference import Trace
+from livesim.runtime.events import Events
 from livesim.runtime.experiment import versions
 from livesim.runtime.simulation import Halted
 from livesim.runtime.subject import Made, Settings, Subject
@@ -21,17 +24,28 @@ def make_block(task: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     subject: Subject = task["subject"]
     settings: Settings = task["settings"]
+    writer = None if task["sink"] is None else Events(task["sink"])
     made: list[Made | None] = []
+    traces: list[list[list[np.ndarray]]] = []
     errors: dict[str, str] = {}
     for replication, params in enumerate(task["params"], task["first"]):
+        rows: list[list[np.ndarray]] = []
+
+        def keep(_: int, names: Names, trace: Trace, rows: list[list[np.ndarray]] = rows) -> None:
+            rows.append(list(trace))
+
+        tell = (task["channel"] or writer or keep) if settings.events else None
         try:
-            made.append(subject.make(settings, task["seed"], replication, params, task["halted"]))
+            made.append(subject.make(settings._replace(tell=tell), task["seed"], replication, params, task["halted"]))
         except Halted:
             break
         except Exception as error:
             errors[str(replication)] = f"{type(error).__name__}: {error}"
             made.append(None)
-    return _block(task["first"], made, errors) | {"seconds": time.perf_counter() - began}
+        traces.append(rows)
+        if writer is not None:
+            getattr(task["sink"], "flush", lambda: None)()
+    return _block(task["first"], made, errors) | {"traces": traces} | {"seconds": time.perf_counter() - began}
 
 
 def _block(first: int, made: list[Made | None], errors: dict[str, str]) -> dict[str, Any]:
@@ -59,7 +73,6 @@ def _block(first: int, made: list[Made | None], errors: dict[str, str]) -> dict[
         "course_form": [-1 if each is None else kinds.index(tuple(each.ratios or ())) for each in made],
         "courses": [None if each is None else each.increments for each in made],
         "course_start": max((each.course_start for each in whole), default=0.0),
-        "traces": [None if each is None else each.trace for each in made],
     }
 
 

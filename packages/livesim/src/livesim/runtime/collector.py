@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from livesim.analysis.intervals import student_quantile
-from livesim.compiler.program import Action, Names
-from livesim.engine.reference import Trace as Columns
+from livesim.compiler.program import Names
+from livesim.engine.reference import Trace as Rows
 from livesim.measures import unknown
 from livesim.messages import Sink
-from livesim.result import Trace
-from livesim.runtime.announce import Announcements
+from livesim.runtime.announce import Announcements, replication_message
+from livesim.runtime.events import Channel, Events
 from livesim.runtime.experiment import Experiment, Goal
 from livesim.runtime.progress import Made
 
@@ -26,11 +26,13 @@ PLACES = ("form", "values", "events", "clocks", "course_form", "courses", "trace
 class Dealer:
     """Deals blocks of replications, in order, to whoever is free: at first one each, then what takes a moment."""
 
-    def __init__(self, first: int, total: int, places: int, make: Callable[[range], dict[str, Any]]) -> None:
-        """`make` gives the task for some replications; `places` tasks are out at a time."""
+    def __init__(
+        self, first: int, total: int, places: int, make: Callable[[range], dict[str, Any]], *, grows: bool = True
+    ) -> None:
+        """`make` gives the task for some replications; `places` tasks are out at a time. grows: whether blocks do."""
         self._next, self._total, self._make = first, total, make
         self.places = min(places, total - first)
-        self._size = 1
+        self._size, self._grows = 1, grows
 
     def deal(self) -> dict[str, Any] | None:
         """The next task, or None after the last."""
@@ -43,7 +45,7 @@ class Dealer:
     def pace(self, block: dict[str, Any]) -> None:
         """Choose the size of blocks by how long one took; the numbers do not depend on it."""
         count = len(block["events"])
-        if count:
+        if count and self._grows:
             self._size = max(1, int(_BLOCK_SECONDS * count / max(block["seconds"], 1e-6)))
 
 
@@ -54,6 +56,9 @@ class Collector:
         """names: what the rows of traces are called, where there are any."""
         self.experiment = experiment
         self._names = names
+        self._events = None if sink is None else Events(sink)
+        self.channel: Channel | None = None
+        """Where the rows of traces come from, if not with the blocks."""
         self.paths: dict[str, None] = dict.fromkeys(
             experiment.subject.paths(experiment.fixed, experiment.quantiles) or ()
         )
@@ -106,6 +111,13 @@ class Collector:
             if kept:
                 self.blocks.append(_cut(block, kept))
 
+    def tell_events(self) -> None:
+        """Say what has happened in the replication whose turn it is."""
+        if self.channel is None or self._events is None:
+            return
+        for names, rows in self.channel.take(self.count):
+            self._events(self.count, names, rows)
+
     def _tell(self, block: dict[str, Any], place: int, paths: Sequence[str], values: np.ndarray) -> None:
         """Say what there is to say of the next replication."""
         replication = self.count
@@ -115,22 +127,14 @@ class Collector:
         self.events += int(block["events"][place])
         if self._sink is None or self.announcements is None:
             return
-        if self._names is not None and error is None:
-            for message in _events(replication, Trace(Columns(*block["traces"][place]), self._names)):
-                self._sink(message)
-        self._sink(
-            {
-                "type": "sim.replication/1",
-                "part": "replications",
-                "seq": replication,
-                "replication": replication,
-                "params": self.experiment.params(replication),
-                "values": dict(zip(paths, values.tolist(), strict=True)),
-                "events": int(block["events"][place]),
-                "clock": float(block["clocks"][place]),
-                "error": error,
-            }
-        )
+        self.tell_events()
+        if self._names is not None and self._events is not None:
+            for rows in block["traces"][place]:
+                self._events(replication, self._names, Rows(*rows))
+        told = dict(zip(paths, values.tolist(), strict=True))
+        events, clock = int(block["events"][place]), float(block["clocks"][place])
+        params = self.experiment.params(replication)
+        self._sink(replication_message(replication, replication, params, told, events, clock, error))
         if error is not None:
             self.announcements.failure(error, replication)
 
@@ -192,21 +196,3 @@ def _cut(block: dict[str, Any], count: int) -> dict[str, Any]:
     last = block["first"] + count
     parts = {name: block[name][:count] for name in PLACES}
     return block | parts | {"errors": {k: text for k, text in block["errors"].items() if int(k) < last}}
-
-
-def _events(replication: int, trace: Trace) -> Iterator[dict[str, Any]]:
-    lengths = np.where(trace.rows.what[:, 0] == int(Action.HOLD), trace.rows.detail, np.nan).tolist()
-    for seq, (time, action, process, job, step, detail) in enumerate(trace):
-        yield {
-            "type": "sim.event/1",
-            "part": f"events-{replication}",
-            "seq": seq,
-            "replication": replication,
-            "time": time,
-            "action": action,
-            "process": process,
-            "job": job,
-            "step": step,
-            "detail": detail,
-            "length": lengths[seq] if action == "hold" else None,
-        }

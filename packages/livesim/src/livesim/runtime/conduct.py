@@ -20,6 +20,7 @@ from livesim.runtime.block import make_block
 from livesim.runtime.checkpoint import Checkpoint
 from livesim.runtime.collector import Collector, Dealer
 from livesim.runtime.errors import SimulationError
+from livesim.runtime.events import Channel
 from livesim.runtime.experiment import Experiment, versions
 from livesim.runtime.gather import course_of, gather
 from livesim.runtime.halt import Halt
@@ -50,7 +51,8 @@ def conduct(
     if executor is not None:
         check_executor(executor)
     names = None
-    if experiment.events:
+    tells = experiment.events and sink is not None
+    if tells:
         assert isinstance(experiment.subject, Verbs)
         names = experiment.subject.names(experiment.fixed)
     collector = Collector(experiment, sink=sink, names=names)
@@ -69,7 +71,8 @@ def conduct(
             warmup = experiment.warmup
         record = None
         if place is not None:
-            kept = place.blocks() if manifest is not None else []
+            # What happened in a replication is not kept: where it is to be told, the replication is made again.
+            kept = place.blocks() if manifest is not None and not tells else []
             record = Record(place, collector, kept)
             if manifest is None:
                 place.clear()
@@ -116,12 +119,24 @@ def _replicate(
     messages = None if sink is None else ProgressMessages(sink)
 
     def watch() -> None:
+        try:
+            collector.tell_events()
+        except BaseException:
+            halt.set()  # workers that wait to be heard
+            raise
         if bar is not None:
             bar.update(collector.made(), collector.words())
         if messages is not None:
             messages.update(collector.made())
         if record is not None:
             record.update()
+
+    def take(block: dict[str, Any]) -> None:
+        try:
+            collector.take(block)
+        except BaseException:
+            halt.set()
+            raise
 
     error: BaseException | None = None
     try:
@@ -130,9 +145,18 @@ def _replicate(
         for block in record.kept if record is not None else ():  # what an earlier process made
             collector.take(block)
         if not collector.done:
-            task = _tasks(experiment, workers, halt, warmup, experiment.every, experiment.events)
-            _work(workers, Dealer(collector.count, experiment.n, _places(workers), task), collector.take, halt, watch,
-                  lambda: collector.done)  # fmt: skip
+            tells = experiment.events and sink is not None
+            task = _tasks(experiment, workers, halt, warmup, experiment.every, events=tells)
+            live = tells and not experiment.goals  # with goals nobody knows yet which replications count
+            if live and not workers.travels:
+                collector.channel = Channel(halt)
+                task = _with(task, channel=collector.channel)
+            elif live and getattr(sink, "remote", False):
+                workers.check("sink", sink, "without remote=True it is called here instead")
+                task = _with(task, sink=sink)
+            grows = collector.channel is None  # the replication whose turn it is must be at work
+            dealer = Dealer(collector.count, experiment.n, _places(workers), task, grows=grows)
+            _work(workers, dealer, take, halt, watch, lambda: collector.done)
     except BaseException as failure:
         error = failure
     finally:
@@ -161,6 +185,8 @@ def _tasks(
         "seed": experiment.seed,
         "versions": versions(),
         "halted": None if workers.travels else halt,
+        "channel": None,
+        "sink": None,
     }
 
     def make(replications: range) -> dict[str, Any]:
@@ -168,6 +194,11 @@ def _tasks(
         return shared | {"first": replications.start, "params": params}
 
     return make
+
+
+def _with(make: Callable[[range], dict[str, Any]], **more: Any) -> Callable[[range], dict[str, Any]]:
+    """The same tasks, told more."""
+    return lambda replications: make(replications) | more
 
 
 def _work(

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from livesim.job_times import check_quantiles
 from livesim.runtime.checkpoint import encode
-from livesim.runtime.run import check_index
+from livesim.runtime.checks import check_index
 from livesim.runtime.snapshot import Snapshot
 from livesim.runtime.subject import Settings, Subject, from_plain
 

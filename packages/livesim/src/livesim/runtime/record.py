@@ -80,13 +80,15 @@ def _joined(blocks: list[dict[str, Any]]) -> dict[str, Any]:
     """Successive blocks as one."""
     whole: dict[str, Any] = {"first": blocks[0]["first"], "course_start": max(b["course_start"] for b in blocks)}
     whole |= {"errors": {}, "paths": [], "ratios": [], "seconds": 0.0} | {name: [] for name in PLACES}
+    kept = set(PLACES) - {"traces"}  # replications whose events are wanted are made again
     for block in blocks:
         for kind, form in (("paths", "form"), ("ratios", "course_form")):
             for each in block[kind]:
                 if each not in whole[kind]:
                     whole[kind].append(each)
             whole[form] += [-1 if at < 0 else whole[kind].index(block[kind][at]) for at in block[form]]
-        for name in set(PLACES) - {"form", "course_form"}:
+        for name in kept - {"form", "course_form"}:
             whole[name] += list(block[name])
+        whole["traces"] += [[] for _ in block["events"]]
         whole["errors"] |= block["errors"]
     return whole | {name: np.array(whole[name]) for name in ("events", "clocks")}

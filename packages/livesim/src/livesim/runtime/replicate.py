@@ -68,10 +68,14 @@ def replicate(
         Metrics and half-widths of their intervals at `confidence`, in parts of the mean or as they are: stop as soon as
         all are reached, `least` replications at least, n at most.
     events
-        Send what happens in every replication as `sim.event/1`, when the replication has ended.
+        Send what happens in every replication as `sim.event/1`, while it happens: in batches of some thousand events,
+        in the order of the replications. From workers in other processes it comes when a replication has ended, unless
+        the sink is remote; and so it does with goals (`relative`, `absolute`), as replications may not be wanted then.
+        A checkpoint does not hold it: what is resumed with a sink is made, and told, from its beginning.
     sink
         Called with every message (`livesim.messages`), in order, in the thread that called. If it raises, the run stops
-        and the error is raised again, with the replications so far in its attribute `runs`.
+        and the error is raised again, with the replications so far in its attribute `runs`. A sink whose attribute
+        `remote` is true travels to workers in other processes, which tell it what happens, and call its `flush()`.
     stop
         Asked a few times a second; when it returns True the run ends and keeps its replications. So does Ctrl-C.
     executor

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import secrets
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
+from livesim.compiler.program import Names
 from livesim.compiler.table import parameters
+from livesim.engine.reference import Trace as Rows
 from livesim.histogram import quantiles as quantiles_of
 from livesim.job_times import check_quantiles, quantile_paths
 from livesim.measures import unknown
+from livesim.messages import Sink
 from livesim.model.builder import Model
 from livesim.result import Result, Trace
+from livesim.runtime.announce import Announcements, replication_message
+from livesim.runtime.checks import check_flag, check_index, check_run
+from livesim.runtime.events import Events
+from livesim.runtime.experiment import Experiment
 from livesim.runtime.prepare import prepare
-from livesim.runtime.simulation import Plan, simulate
+from livesim.runtime.simulation import Plan, Replication, simulate
 from livesim.runtime.snapshot import Snapshot
+from livesim.runtime.subject import Verbs
 from livesim.series import Course
-
-MOST_INTERVALS = 10_000_000
 
 
 def run(
@@ -34,6 +36,7 @@ def run(
     every: float | None = None,
     quantiles: Sequence[float] = (),
     trace: bool = False,
+    sink: Sink | None = None,
     start: Snapshot | None = None,
     replication: int | None = None,
     engine: str = "compiled",
@@ -48,6 +51,8 @@ def run(
     quantiles: such as (0.5, 0.95): of jobs' waits and times in the system, exact, as `result.value("NAME.wait.p95")`.
         They need every job's times, and so a trace while the run lasts: some five times its time; not from a snapshot.
     trace: keep what happened, as `result.trace`.
+    sink: called with what happens while it happens, as `sim.event/1` in batches of some thousand events, and with the
+        run's start, numbers and end: the messages of `replicate(n=1, events=True)`. If it raises, the run ends with it.
     start: go on from the snapshot of an earlier run of the model. Seed, replication, parameters and warm-up are the
         snapshot's, and the result is that of one longer run to the bit, unless others are given: another seed gives
         another future of the same present.
@@ -56,6 +61,9 @@ def run(
     Raises SimulationError where a step meets a number that it cannot use, DeadlockError where jobs wait for each other.
     """
     check_run("run", model, until, warmup, drain, every, start, engine)
+    check_flag("run: trace", trace)
+    if sink is not None and not callable(sink):
+        raise TypeError(f"run: sink must be callable, got {sink!r:.60}")
     check_index("run: seed", 0 if seed is None else seed)
     check_index("run: replication", replication or 0)
     if start is not None:
@@ -70,7 +78,19 @@ def run(
     plan = Plan(program, names, measures, float(until), float(warmup), drain, every, engine, wanted)
     paths = (*measures.paths, *quantile_paths(names, wanted))
     state, since = (None, 0.0) if start is None else (start.state, start.warmup)
-    made = simulate(plan, seed, replication, start=state, since=since, tracing=trace)
+
+    def make(tell: Callable[[Rows], None] | None) -> Replication:
+        return simulate(plan, seed, replication, start=state, since=since, tracing=trace, tell=tell)
+
+    if sink is None:
+        made = make(None)
+    else:
+        asked = Experiment.of(
+            Verbs(model.to_json()), n=1, until=until, warmup=warmup, drain=drain, every=every, seed=seed, params=chosen,
+            relative=None, absolute=None, confidence=0.95, least=10, events=True, start=start, engine=engine,
+            quantiles=quantiles,
+        )  # fmt: skip
+        made = _told(asked, sink, replication, names, paths, make)
 
     def freeze() -> Snapshot:
         if engine != "compiled":
@@ -99,41 +119,27 @@ def run(
     )
 
 
-def check_run(who: str, model: Any, until: Any, warmup: Any, drain: Any, every: Any, start: Any, engine: Any) -> None:
-    """Refuse what no run can be made of, in the words of the call that was asked for it."""
-    if not isinstance(model, Model):
-        raise TypeError(f"{who}: expected a livesim.Model, got {model!r}")
-    if not model.processes:
-        raise ValueError(f"{who}: model {model.name!r} has no process, so nothing would happen")
-    if not (_is_number(until) and 0 < until < math.inf):
-        raise ValueError(f"{who}: until must be a finite time above 0, got {until!r}")
-    if not (_is_number(warmup) and 0 <= warmup < until):
-        raise ValueError(f"{who}: warmup must be a time from 0 to until={until:g}, got {warmup!r}")
-    if not isinstance(drain, bool):
-        raise TypeError(f"{who}: drain must be True or False, got {drain!r}")
-    if every is not None and not (_is_number(every) and until / MOST_INTERVALS <= every <= until):
-        least = until / MOST_INTERVALS
-        raise ValueError(f"{who}: every must be a time from {least:g} to until={until:g}, got {every!r}")
-    if engine not in ("compiled", "reference"):
-        raise ValueError(f"{who}: engine must be 'compiled' or 'reference', got {engine!r}")
-    if start is None:
-        return
-    if not isinstance(start, Snapshot):
-        raise TypeError(f"{who}: start must be a snapshot, as result.snapshot gives it, got {start!r}")
-    start.check(model)
-    if engine != "compiled":
-        raise ValueError(f"{who}: only engine='compiled' goes on from a snapshot")
-    if not start.time <= until:
-        raise ValueError(f"{who}: the snapshot is of time {start.time:g}, which is after until={until:g}")
-    if 0 < warmup < start.time:
-        raise ValueError(f"{who}: warmup={warmup:g} lies before the snapshot's time {start.time:g}")
-
-
-def check_index(what: str, number: Any) -> None:
-    """Refuse what is no whole number of 64 bits."""
-    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not 0 <= number < 2**64:
-        raise ValueError(f"{what} must be a whole number from 0 to 2**64 - 1, got {number!r}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+def _told(
+    asked: Experiment,
+    sink: Sink,
+    replication: int,
+    names: Names,
+    paths: Sequence[str],
+    make: Callable[[Callable[[Rows], None]], Replication],
+) -> Replication:
+    """Make a replication and tell of it, as `replicate` does of one."""
+    voice, events = Announcements(sink), Events(sink)
+    error: BaseException | None = None
+    try:
+        assert isinstance(asked.warmup, float)
+        voice.start(asked, asked.warmup)
+        made = make(lambda rows: events(replication, names, rows))
+        values, outcome = dict(zip(paths, made.values.tolist(), strict=True)), made.outcome
+        sink(replication_message(0, replication, asked.params(0), values, outcome.events, outcome.clock, None))
+    except BaseException as failure:
+        error = failure
+    status = "completed" if error is None else "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    error = voice.end(status, error, int(error is None), [])
+    if error is not None:
+        raise error
+    return made

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from livesim.compiler.program import Fault, Names, Program, Status
-from livesim.engine.reference import Outcome, Reference
+from livesim.engine.reference import Outcome, Reference, Trace
 from livesim.job_times import quantile_row
 from livesim.measures import Measures, totals
 from livesim.runtime.errors import DeadlockError, SimulationError, Stuck
@@ -28,6 +28,8 @@ WORDS = {
 }
 _EVENTS = 2_000_000
 """Events between two looks at whether to go on: some tenths of a second."""
+_TOLD_EVENTS = 10_000
+"""Events between two batches of what happened."""
 
 
 class Halted(Exception):
@@ -76,20 +78,44 @@ def simulate(
     since: float = 0.0,
     tracing: bool = False,
     halted: Callable[[], bool] | None = None,
+    tell: Callable[[Trace], None] | None = None,
 ) -> Replication:
     """Run one replication from time 0, or from a state whose statistics count from `since`.
+
+    tracing: keep what happened. tell: called with it, in batches, as it happens.
 
     Raises SimulationError, DeadlockError; Halted as soon as `halted()` is true.
     """
     program, names = plan.program, plan.names
-    simulation = make_engine(plan.engine)(program, seed, replication, tracing=tracing or bool(plan.quantiles))
-    first = 0
+    keeps = tracing or bool(plan.quantiles)
+    simulation = make_engine(plan.engine)(program, seed, replication, tracing=keeps or tell is not None)
+    first = told = 0
+
+    def tell_more() -> None:
+        nonlocal told
+        if tell is None:
+            return
+        rows = simulation.trace(told)
+        if keeps:
+            told += len(rows.time)
+        else:
+            simulation.forget_trace()
+        if len(rows.time):
+            tell(rows)
+
+    def advance(until: float, arrivals_until: float) -> None:
+        try:
+            _advance(simulation, until, arrivals_until, names, halted, None if tell is None else tell_more)
+        except SimulationError:
+            tell_more()
+            raise
+
     before, stayed = np.zeros((len(names.processes), 6), np.int64), np.zeros(len(names.processes))
     if start is not None:
         before, stayed = start["before"], start["stayed"]
         simulation.arrays.set_state(start)
     if plan.warmup > 0:
-        _advance(simulation, plan.warmup, math.inf, names, halted)
+        advance(plan.warmup, math.inf)
         simulation.move_clock(plan.warmup)
         simulation.start_anew()
         first = len(simulation.trace().time) if plan.quantiles else 0
@@ -97,8 +123,9 @@ def simulate(
     increments, course_start = None, since
     if plan.every is not None:
         course_start = max(since, simulation.outcome().clock)
-        increments = _follow(simulation, plan, course_start, halted)
-    _advance(simulation, math.inf if plan.drain else plan.until, plan.until, names, halted)
+        increments = _follow(simulation, plan, course_start, advance)
+    advance(math.inf if plan.drain else plan.until, plan.until)
+    tell_more()
     if not plan.drain:
         simulation.move_clock(plan.until)
     _check_deadlock(simulation, program, names)
@@ -120,27 +147,35 @@ def make_engine(name: str) -> Any:
     return Compiled
 
 
-def _follow(simulation: Any, plan: Plan, start: float, halted: Callable[[], bool] | None) -> np.ndarray:
+def _follow(simulation: Any, plan: Plan, start: float, advance: Callable[[float, float], None]) -> np.ndarray:
     """Advance interval by interval; the increments of the totals in each."""
     assert plan.every is not None
     count = math.floor((plan.until - start) / plan.every * (1 + 1e-12))
     times = np.minimum(start + plan.every * np.arange(count + 1), plan.until)
     outcomes = [simulation.outcome()]
     for end in times[1:].tolist():
-        _advance(simulation, end, plan.until, plan.names, halted)
+        advance(end, plan.until)
         outcomes.append(simulation.outcome())
     return np.diff(totals(outcomes, times), axis=0)
 
 
 def _advance(
-    simulation: Any, until: float, arrivals_until: float, names: Names, halted: Callable[[], bool] | None
+    simulation: Any,
+    until: float,
+    arrivals_until: float,
+    names: Names,
+    halted: Callable[[], bool] | None,
+    tell_more: Callable[[], None] | None,
 ) -> None:
-    stop, standstill = simulation.outcome().events + _EVENTS, Standstill(names)
+    chunk, standstill = (_EVENTS if tell_more is None else _TOLD_EVENTS), Standstill(names)
+    stop = simulation.outcome().events + chunk
     while (status := simulation.advance(until, arrivals_until, stop)) == Status.PAUSED:
         standstill.check(simulation)
         if halted is not None and halted():
             raise Halted
-        stop = simulation.outcome().events + _EVENTS
+        if tell_more is not None:
+            tell_more()
+        stop = simulation.outcome().events + chunk
     if status == Status.ERROR:
         fault, pc, job, _, value = simulation.fault
         where = "a resource's failures"

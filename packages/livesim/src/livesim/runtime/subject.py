@@ -11,12 +11,13 @@ import numpy as np
 
 from livesim.compiler.program import Names
 from livesim.compiler.table import parameters
+from livesim.engine.reference import Trace
 from livesim.job_times import quantile_paths
 from livesim.measures import Ratio
 from livesim.model.builder import Model
 from livesim.runtime.checkpoint import CheckpointError
+from livesim.runtime.checks import check_run
 from livesim.runtime.prepare import prepare
-from livesim.runtime.run import check_run
 from livesim.runtime.simulation import Plan, simulate
 from livesim.runtime.snapshot import Snapshot
 
@@ -34,6 +35,8 @@ class Settings(NamedTuple):
     """The state to go on from (`Snapshot.state`), and from when its statistics count, as "since"."""
     quantiles: tuple[float, ...] = ()
     """Of jobs' waits and times in the system."""
+    tell: Callable[[int, Names, Trace], None] | None = None
+    """Called with what happens in a replication, in batches, as it happens."""
 
 
 class Made(NamedTuple):
@@ -49,8 +52,6 @@ class Made(NamedTuple):
     """float64 (interval, column): see `series.Course`."""
     ratios: Mapping[str, Ratio] | None = None
     course_start: float = 0.0
-    trace: list[np.ndarray] | None = None
-    """The columns of `engine.reference.Trace`."""
 
 
 class Subject(Protocol):
@@ -138,16 +139,16 @@ class Verbs:
             program, names, measures, settings.until, settings.warmup, settings.drain, settings.every, settings.engine,
             settings.quantiles,
         )  # fmt: skip
-        start = settings.start
+        start, told = settings.start, settings.tell
+        tell = None if told is None else functools.partial(told, replication, names)
         made = simulate(
             plan, seed, replication, start=start, since=0.0 if start is None else float(start["since"]),
-            tracing=settings.events, halted=halted,
+            halted=halted, tell=tell,
         )  # fmt: skip
-        trace = list(made.simulation.trace()) if settings.events else None
         outcome = made.outcome
         return Made(
             made.values, measures.paths + quantile_paths(names, settings.quantiles), outcome.events, outcome.clock,
-            made.increments, measures.ratios, made.course_start, trace,
+            made.increments, measures.ratios, made.course_start,
         )  # fmt: skip
 
 

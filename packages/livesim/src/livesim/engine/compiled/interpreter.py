@@ -108,6 +108,10 @@ class Compiled:
             for j in found
         ] if w["n_resources"] else []  # fmt: skip
 
+    def forget_trace(self) -> None:
+        """Begin the trace anew."""
+        self.arrays.world[0]["traced"] = 0
+
     def outcome(self) -> Outcome:
         arrays, w = self.arrays, self.arrays.world[0]
         flows = arrays["flows"]
@@ -129,7 +133,8 @@ class Compiled:
         arrays = self.arrays
         return of_places(arrays["places"], arrays["bottoms"], len(arrays["tallies"]))
 
-    def trace(self) -> Trace:
-        rows = self.arrays["entries"][: int(self.arrays.world[0]["traced"])]
+    def trace(self, first: int = 0) -> Trace:
+        """The rows of the trace from number `first` on."""
+        rows = self.arrays["entries"][first : int(self.arrays.world[0]["traced"])]
         what = np.stack([rows[name] for name in ("action", "process", "serial", "pc")], axis=1)
         return Trace(rows["time"].copy(), what, rows["detail"].copy())

@@ -164,8 +164,14 @@ class Reference(State):
         """The buckets of the tallies, in the order of `Outcome.tallies`."""
         return of_buckets([tally.buckets for tally in self.tallies()])
 
-    def trace(self) -> Trace:
-        rows = self.log or []
+    def forget_trace(self) -> None:
+        """Begin the trace anew."""
+        if self.log is not None:
+            self.log = []
+
+    def trace(self, first: int = 0) -> Trace:
+        """The rows of the trace from number `first` on."""
+        rows = (self.log or [])[first:]
         return Trace(
             np.array([row[0] for row in rows], np.float64),
             np.array([row[1:5] for row in rows], np.int64).reshape(-1, 4),
