@@ -6,21 +6,29 @@ import numpy as np
 import pytest
 from livesim import (
     Model,
+    SimulationError,
     arrive,
+    attribute,
+    balk,
     batch,
     combine,
     compare,
     depart,
     exponential,
+    failures,
     get,
     hold,
+    item,
+    level,
     loop,
     put,
     release,
     replicate,
     run,
+    schedule,
     seize,
     split,
+    trace,
 )  # fmt: skip
 
 SHOP = (
@@ -63,6 +71,12 @@ INF, NAN = math.inf, math.nan
         (lambda m: put("s", item=3), TypeError, "put: item= is a mapping such as .*, got 3"),
         (lambda m: put("s", item={3: 4}), TypeError, "put: the name of a number is a non-empty string, got 3"),
         (lambda m: get("s", into=["a"]), TypeError, "get: into= is a mapping such as .*, got \\['a'\\]"),
+        (lambda m: balk(3, "out"), TypeError, "balk: when must be a condition, such as .* >= 4, got 3"),
+        (lambda m: get("s", where=True), TypeError, "get: where must be a condition, such as .*, got True"),
+        (lambda m: attribute(3), TypeError, "attribute takes the name of an attribute, a non-empty string, got 3"),
+        (lambda m: level(""), TypeError, "level takes the name of a container, a non-empty string, got ''"),
+        (lambda m: m.resource("r", schedule([(0, 8, 0)], then="repeat")), ValueError, "resource 'r': .* no units"),
+        (lambda m: arrive(rate=[(0, 9, 0)], then="stop"), ValueError, "rate is 0 in every period, so"),
         (lambda m: Model.from_json("{}"), ValueError, "not a livesim model: no 'format'"),
     ],
 )  # fmt: skip
@@ -88,6 +102,9 @@ def test_numbers_of_numpy_are_numbers():
 @pytest.mark.parametrize(
     ("call", "kind", "words"),
     [
+        (lambda: run(SHOP, 10, trace="yes"), TypeError, "run: trace must be True or False, got 'yes'"),
+        (lambda: run(SHOP, 10, seed=1).value(3), TypeError, "a metric is a path such as 'barber.utilization', got 3"),
+        (lambda: replicate(SHOP, 2, until=9, progress=False).values(3), TypeError, "a metric is a path .* got 3"),
         (lambda: run(SHOP, 10, params=3), TypeError, "params: a mapping of names to numbers.*got 3"),
         (lambda: replicate(SHOP, 5, until=9, relative=0.1), TypeError, "relative: half-widths by metric.*0.1"),
         (lambda: compare(SHOP, SHOP, metric="barber.utilization", until=9, n=1), ValueError, "n must .*2, got 1"),
@@ -104,3 +121,22 @@ def test_a_metric_that_is_not_there_costs_no_replications(monkeypatch):
     monkeypatch.setattr("livesim.runtime.compare.replicate", lambda *a, **k: pytest.fail("replications were made"))
     with pytest.raises(KeyError, match="no 'utilisation'; there are: utilization"):
         compare(SHOP, SHOP, metric="barber.utilisation", until=10, params=({}, None))
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(("up", "time"), [([-1], 0), ([3, -1], 4)])
+def test_failures_that_cannot_be_name_their_resource(up, time, engine):
+    model = Model("m").resource("first", failures=failures(up=5, down=1))
+    model.resource("desk", failures=failures(up=trace(up, at_end="error"), down=1))
+    model.process("p", arrive(every=1), depart())
+    with pytest.raises(SimulationError, match=f"resource 'desk', failures, at time {time}: a time must be .*, got -1"):
+        run(model, 10, seed=1, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_items_without_what_orders_them_are_not_taken_for_failures(engine):
+    model = Model("m").resource("desk", failures=failures(up=5, down=1))
+    model.store("shelf", initial=[{"size": 1}], discipline=item("due"))
+    model.process("p", arrive(every=1), put("shelf", item={"due": 1, "size": 1}), depart())
+    with pytest.raises(SimulationError, match="a store's items at the start, at time 0: a number must not be NaN"):
+        run(model, 10, seed=1, engine=engine)

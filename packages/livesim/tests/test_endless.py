@@ -9,6 +9,7 @@ from livesim import (
     constant,
     depart,
     exponential,
+    failures,
     hold,
     jump,
     label,
@@ -45,6 +46,39 @@ def test_arrivals_without_a_gap(engine, gap, monkeypatch):
     monkeypatch.setattr("livesim.runtime.simulation._EVENTS", 50_000)
     with pytest.raises(SimulationError, match="process 'part', arrivals, at time 0: time stands still"):
         run(still(depart(), every=gap), until=10, seed=1, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize("gap", [5e-324, 1e-300, 1e-20])
+def test_gaps_that_are_next_to_nothing(engine, gap, monkeypatch):
+    """The clock moves, and would reach the end after as many events as nobody has time for."""
+    monkeypatch.setattr(standstill, "MOST_EVENTS", 100_000)
+    monkeypatch.setattr("livesim.runtime.simulation._EVENTS", 50_000)
+    with pytest.raises(
+        SimulationError, match=r"process 'part', arrivals, at time .*: time hardly moves, by .* in more than 100,000"
+    ):
+        run(still(depart(), every=gap), until=10, seed=1, engine=engine)
+    model = still(label("again"), hold(gap), jump("again")).process("other", arrive(every=3), depart())
+    with pytest.raises(SimulationError, match=r"process 'part', step 3, hold.*, at time 1: time stands still"):
+        run(model, until=10, seed=1, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_a_schedule_or_failures_without_a_pause_name_their_resource(engine, monkeypatch):
+    monkeypatch.setattr(standstill, "MOST_EVENTS", 100_000)
+    monkeypatch.setattr("livesim.runtime.simulation._EVENTS", 50_000)
+    tiny = constant(param("tiny", 0))
+    model = still(depart()).resource("other", 1, failures=failures(up=1, down=1))
+    model.resource("desk", 1, failures=failures(up=tiny, down=tiny))
+    with pytest.raises(SimulationError, match="resource 'desk', schedule or failures, at time 0: time stands still"):
+        run(model, until=10, seed=1, engine=engine)
+
+
+def test_a_crowd_and_then_a_slow_pace_are_none(monkeypatch):
+    monkeypatch.setattr(standstill, "MOST_EVENTS", 100_000)
+    monkeypatch.setattr("livesim.runtime.simulation._EVENTS", 10_000)
+    model = Model("crowd").process("p", arrive(at=[0], batch=90_000), hold(exponential(mean=1e-9)), depart())
+    assert run(model.process("q", arrive(every=1), depart()), until=1e6, seed=1)["p"].completed == 90_000
 
 
 def test_a_replication_that_stands_still_fails_alone():

@@ -131,8 +131,10 @@ def totals(outcomes: Sequence[Outcome], times: np.ndarray) -> np.ndarray:
     return np.concatenate([times[:, None], areas, sums, tallies[:, :, 0], counts], axis=1)
 
 
-def unknown(path: str, paths: Iterable[str]) -> KeyError:
+def unknown(path: str, paths: Iterable[str]) -> KeyError | TypeError:
     """An error for a path that is not there, with what could stand there."""
+    if not isinstance(path, str):
+        return TypeError(f"a metric is a path such as {next(iter(paths), 'customer.wait.mean')!r}, got {path!r}")
     parts = path.split(".")
     for kept in range(len(parts), -1, -1):
         head = [*parts[:kept], ""]

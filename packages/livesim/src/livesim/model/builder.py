@@ -93,6 +93,8 @@ class Model:
         where = f"resource {name!r}"
         if not isinstance(capacity, Schedule):
             capacity = whole(f"{where}: capacity", capacity, 1)
+        elif not any(number for _, _, number in capacity.periods):
+            raise ValueError(f"{where}: {capacity} has no units at any time; give a period a capacity above 0")
         if not isinstance(discipline, Expression):
             one_of(f"{where}: discipline", discipline, ("fifo", "lifo"))
         if preemption is not None:

@@ -190,44 +190,50 @@ def param(name: str, default: float) -> Parameter:
     return Parameter(name, value)
 
 
+def _state(kind: str, name: str) -> State:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"{kind} takes the name of {STATES[kind]}, a non-empty string, got {name!r}")
+    return State(kind, name)
+
+
 def attribute(name: str) -> State:
     """The job's attribute `name`, as `assign` left it."""
-    return State("attribute", name)
+    return _state("attribute", name)
 
 
 def queue_length(resource: str) -> State:
     """How many jobs wait for a resource."""
-    return State("queue_length", resource)
+    return _state("queue_length", resource)
 
 
 def busy(resource: str) -> State:
     """How many units of a resource are held."""
-    return State("busy", resource)
+    return _state("busy", resource)
 
 
 def free(resource: str) -> State:
     """How many units of a resource are there and not held; never below 0."""
-    return State("free", resource)
+    return _state("free", resource)
 
 
 def capacity(resource: str) -> State:
     """How many units of a resource there are now."""
-    return State("capacity", resource)
+    return _state("capacity", resource)
 
 
 def in_process(process: str) -> State:
     """How many jobs of a process are in the system."""
-    return State("in_process", process)
+    return _state("in_process", process)
 
 
 def level(container: str) -> State:
     """What a container holds now, or how many items a store."""
-    return State("level", container)
+    return _state("level", container)
 
 
 def item(name: str) -> State:
     """A number of an item in a store, for the store's order and `get(..., where=)`; NaN where it has none such."""
-    return State("item", name)
+    return _state("item", name)
 
 
 def now() -> State:

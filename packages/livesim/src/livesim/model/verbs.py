@@ -265,7 +265,7 @@ def arrive(
     return Arrive(
         gap,
         None if at is None else _times(at),
-        None if rate is None else periods("arrive: rate", rate),
+        None if rate is None else _rates(rate),
         then,
         None if first is None else positive("arrive", "first", value("arrive", "first", first)),
         _count("arrive", "batch", value("arrive", "batch", batch), least=0),
@@ -299,7 +299,7 @@ def renege(after: Any, to: str) -> Renege:
 
 def balk(when: Any, to: str) -> Balk:
     """Go to a label, and do not join, where a condition holds: `balk(queue_length("barber") >= 4, "lost")`."""
-    return Balk(_expression("balk", "when", when), _name("balk", "label", to))
+    return Balk(_condition("balk", "when", when), _name("balk", "label", to))
 
 
 def hold(time: Any) -> Hold:
@@ -423,7 +423,7 @@ def get(container: str, amount: Any = 1, *, where: Any = None, into: Mapping[str
         store's order that meets it is taken. Whoever waits for another item holds nobody up.
     into: attributes of the job that are set to numbers of the item: `{"got": "size"}`.
     """
-    condition = None if where is None else _expression("get", "where", where)
+    condition = None if where is None else _condition("get", "where", where)
     wanted = _mapping("get", "into", {} if into is None else into, '{"got": "size"}')
     pairs = tuple((_name("get", "attribute", name), _name("get", "number", of)) for name, of in wanted.items())
     amount = positive("get", "amount", value("get", "amount", amount))
@@ -484,6 +484,13 @@ def periods(what: str, given: Sequence[tuple[float, float, float]]) -> tuple[tup
     return rows
 
 
+def _rates(given: Sequence[tuple[float, float, float]]) -> tuple[tuple[float, float, float], ...]:
+    rows = periods("arrive: rate", given)
+    if not any(number for _, _, number in rows):
+        raise ValueError("arrive: rate is 0 in every period, so that nobody would come; give one a rate above 0")
+    return rows
+
+
 def _times(at: Sequence[float]) -> tuple[float, ...]:
     try:
         times = tuple(float(time) for time in at)
@@ -513,6 +520,14 @@ def _expression(verb: str, what: str, content: Any) -> Expression | float:
     checked = value(verb, what, content)
     if isinstance(checked, Distribution):
         raise TypeError(f"{verb}: {what} cannot be the distribution {checked}; assign it to an attribute first")
+    return checked
+
+
+def _condition(verb: str, what: str, content: Any) -> Expression | float:
+    """The expression, or an error where it is a plain number, which holds always or never."""
+    checked = _expression(verb, what, content)
+    if not isinstance(checked, Expression):
+        raise TypeError(f"{verb}: {what} must be a condition, such as queue_length('barber') >= 4, got {content!r}")
     return checked
 
 

@@ -13,7 +13,7 @@ from livesim.engine.reference import Outcome, Reference, Trace
 from livesim.job_times import quantile_row
 from livesim.measures import Measures, totals
 from livesim.runtime.errors import DeadlockError, SimulationError, Stuck
-from livesim.runtime.standstill import Standstill
+from livesim.runtime.standstill import Standstill, resource_of
 
 WORDS = {
     Fault.TIME: "a time must be finite and 0 or more",
@@ -105,7 +105,7 @@ def simulate(
 
     def advance(until: float, arrivals_until: float) -> None:
         try:
-            _advance(simulation, until, arrivals_until, names, halted, None if tell is None else tell_more)
+            _advance(simulation, until, arrivals_until, plan, halted, None if tell is None else tell_more)
         except SimulationError:
             tell_more()
             raise
@@ -163,11 +163,12 @@ def _advance(
     simulation: Any,
     until: float,
     arrivals_until: float,
-    names: Names,
+    plan: Plan,
     halted: Callable[[], bool] | None,
     tell_more: Callable[[], None] | None,
 ) -> None:
-    chunk, standstill = (_EVENTS if tell_more is None else _TOLD_EVENTS), Standstill(names)
+    chunk = _EVENTS if tell_more is None else _TOLD_EVENTS
+    standstill = Standstill(plan.program, plan.names, min(until, arrivals_until))
     stop = simulation.outcome().events + chunk
     while (status := simulation.advance(until, arrivals_until, stop)) == Status.PAUSED:
         standstill.check(simulation)
@@ -177,11 +178,14 @@ def _advance(
             tell_more()
         stop = simulation.outcome().events + chunk
     if status == Status.ERROR:
-        fault, pc, job, _, value = simulation.fault
-        where = "a resource's failures"
+        fault, pc, job, clock, value = simulation.fault
         if pc >= 0:
-            name, number, text = names.steps[pc]
+            name, number, text = plan.names.steps[pc]
             where = f"process {name!r}, step {number}, {text}, job {job}" if job else f"process {name!r}, arrivals"
+        elif clock >= 0:
+            where = f"resource {resource_of(plan.program, plan.names, clock)!r}, failures"
+        else:
+            where = "a store's items at the start"
         now = simulation.outcome().clock
         raise SimulationError(f"{where}, at time {now:g}: {WORDS[fault]}, got {value:g}")
 

@@ -84,8 +84,8 @@ class Simulation:
         self.model, self.params = model, parameters(model, params)
         self.seed = secrets.randbits(63) if seed is None else int(seed)
         self._replication, self._since = (0, 0.0) if start is None else (start.replication, start.warmup)
-        program, self._names = compile_model(model, self.params)
-        self._engine = Compiled(program, self.seed, self._replication, tracing=True)
+        self._program, self._names = compile_model(model, self.params)
+        self._engine = Compiled(self._program, self.seed, self._replication, tracing=True)
         processes = len(self._names.processes)
         self._earlier = {"before": np.zeros((processes, 6), np.int64), "stayed": np.zeros(processes)}
         if start is not None:
@@ -166,7 +166,7 @@ class Simulation:
         w = self._engine.arrays.world[0]
         before = self._engine.arrays.state()
         w["traced"] = 0
-        chunk, standstill = (_EVENTS if events is None else events), Standstill(self._names)
+        chunk, standstill = (_EVENTS if events is None else events), Standstill(self._program, self._names, until)
         while (status := self._engine.advance(until, stop_events=int(w["events"]) + chunk)) == Status.PAUSED:
             if events is not None:
                 break

@@ -76,6 +76,7 @@ def next_arrival(w: World, source: int) -> float:
 def start(w: World) -> int:
     """Fill the stores, and schedule what comes first: changes of capacity, then arrivals."""
     fault = 0
+    w.fault_process = -1
     for slot in range(w.n_items):
         if not rank_item(w, items_of(w)[slot].store, slot):
             fault = BAD_NUMBER
@@ -89,6 +90,7 @@ def start(w: World) -> int:
             lasting = drawn(w, row.a, int64(0), w.now)
             if not (lasting >= 0.0 and lasting < np.inf):
                 w.wrong = lasting
+                w.fault_process = clock
                 fault = BAD_TIME
                 break
             time = w.now + lasting
@@ -107,5 +109,4 @@ def start(w: World) -> int:
     if fault != 0:
         w.fault = fault
         w.fault_serial = 0
-        w.fault_process = -1
     return fault

@@ -36,16 +36,17 @@ class Reference(State):
 
     def __init__(self, program: Program, seed: int, replication: int = 0, *, tracing: bool = False) -> None:
         super().__init__(program, seed, replication, tracing=tracing)
-        pc = -1
+        pc = what = -1
         try:
             fill(self, program.items.tolist())
-            for clock in range(len(self.clocks)):
-                start_clock(self, clock)
+            for what in range(len(self.clocks)):
+                start_clock(self, what)
+            what = -1
             for source in range(len(self.sources)):
                 pc = self.sources[source][0]
                 schedule_arrival(self, source)
         except Wrong as wrong:
-            self.fault = (wrong.fault, pc, 0, -1, wrong.value)
+            self.fault = (wrong.fault, pc, 0, what, wrong.value)
 
     def advance(self, until: float, arrivals_until: float = math.inf, stop_events: int = 1 << 62) -> Status:
         """Run every event up to and at `until`; arrivals after `arrivals_until` do not come."""
