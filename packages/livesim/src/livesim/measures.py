@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -131,7 +131,7 @@ def totals(outcomes: Sequence[Outcome], times: np.ndarray) -> np.ndarray:
     return np.concatenate([times[:, None], areas, sums, tallies[:, :, 0], counts], axis=1)
 
 
-def unknown(path: str, paths: Iterable[str]) -> KeyError | TypeError:
+def unknown(path: Any, paths: Iterable[str]) -> KeyError | TypeError:
     """An error for a path that is not there, with what could stand there."""
     if not isinstance(path, str):
         return TypeError(f"a metric is a path such as {next(iter(paths), 'customer.wait.mean')!r}, got {path!r}")
