@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from livesim import (
     Model,
+    Simulation,
     SimulationError,
     arrive,
     attribute,
@@ -71,6 +72,8 @@ INF, NAN = math.inf, math.nan
         (lambda m: put("s", item=3), TypeError, "put: item= is a mapping such as .*, got 3"),
         (lambda m: put("s", item={3: 4}), TypeError, "put: the name of a number is a non-empty string, got 3"),
         (lambda m: get("s", into=["a"]), TypeError, "get: into= is a mapping such as .*, got \\['a'\\]"),
+        (lambda m: exponential(mean=2) + 1, TypeError, r"exponential\(mean=2\) is drawn .*: assign\(drawn="),
+        (lambda m: 3 * exponential(mean=2) > 1, TypeError, "and then attribute\\('drawn'\\) is a number"),
         (lambda m: balk(3, "out"), TypeError, "balk: when must be a condition, such as .* >= 4, got 3"),
         (lambda m: get("s", where=True), TypeError, "get: where must be a condition, such as .*, got True"),
         (lambda m: attribute(3), TypeError, "attribute takes the name of an attribute, a non-empty string, got 3"),
@@ -102,6 +105,7 @@ def test_numbers_of_numpy_are_numbers():
 @pytest.mark.parametrize(
     ("call", "kind", "words"),
     [
+        (lambda: Simulation(SHOP, seed=-1), ValueError, "Simulation: seed must be a whole number from 0 to .* got -1"),
         (lambda: run(SHOP, 10, trace="yes"), TypeError, "run: trace must be True or False, got 'yes'"),
         (lambda: run(SHOP, 10, seed=1).value(3), TypeError, "a metric is a path such as 'barber.utilization', got 3"),
         (lambda: replicate(SHOP, 2, until=9, progress=False).values(3), TypeError, "a metric is a path .* got 3"),

@@ -83,6 +83,15 @@ class Distribution:
 
     __repr__ = __str__
 
+    def _not_a_number(self, _: Any) -> Any:
+        raise TypeError(
+            f"{self} is drawn while the model runs, so nothing can be calculated with it before: "
+            f"assign(drawn={self}), and then attribute('drawn') is a number"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _not_a_number
+    __lt__ = __le__ = __gt__ = __ge__ = _not_a_number
+
     def __eq__(self, other: object) -> bool:
         # Expressions build larger ones by ==: here, one equals itself alone.
         if not isinstance(other, Distribution):

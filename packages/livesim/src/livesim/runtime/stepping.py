@@ -14,6 +14,7 @@ from livesim.compiler.program import Status
 from livesim.compiler.table import compile_model, parameters
 from livesim.model.builder import Model
 from livesim.result import Result, Trace
+from livesim.runtime.checks import check_index
 from livesim.runtime.run import run
 from livesim.runtime.snapshot import Snapshot
 from livesim.runtime.standstill import Standstill
@@ -81,6 +82,7 @@ class Simulation:
             start.check(model)
             params = {**start.params, **(params or {})}
             seed = start.seed if seed is None else seed
+        check_index("Simulation: seed", 0 if seed is None else seed)
         self.model, self.params = model, parameters(model, params)
         self.seed = secrets.randbits(63) if seed is None else int(seed)
         self._replication, self._since = (0, 0.0) if start is None else (start.replication, start.warmup)
