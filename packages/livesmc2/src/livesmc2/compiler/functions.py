@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numba.core.dispatcher import Dispatcher
 
+from livesmc2.kernel import elementary
 from livesmc2.model.state_space import StateSpaceModel
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
@@ -59,11 +60,23 @@ def rebound(function: Any, convert: Callable[[Any], Any]) -> types.FunctionType:
     return made
 
 
-def compilable(function: Any) -> Any:
-    """Compiled to be inlined where it is called, and so the plain functions that it calls."""
+_MATH_FUNCTIONS = {id(value): name for name, value in vars(math).items() if callable(value)}
+
+
+def compilable(function: Any, draws: bool) -> Any:
+    """Compiled to be inlined where it is called, and so the plain functions that it calls.
+
+    draws: whether it is given a generator. A function that is not becomes a loop over particles that is vectorised,
+    with an exp and a log of our own; for one that is, those of the C library are faster. `math` stands for either.
+    """
+    stand_in = elementary.PURE_MATH if draws else elementary.VECTOR_MATH
     known: dict[int, Any] = {}
 
     def convert(value: Any) -> Any:
+        if value is math:
+            return stand_in
+        if id(value) in _MATH_FUNCTIONS:
+            return getattr(stand_in, _MATH_FUNCTIONS[id(value)])
         if not isinstance(value, types.FunctionType):
             return value
         if id(value) not in known:
@@ -105,18 +118,24 @@ class _Math:
         return _ieee(value, lambda *_: math.nan)
 
 
-IEEE_MATH = _Math()
-_MATH_FUNCTIONS = {id(value): name for name, value in vars(math).items() if callable(value)}
+class _VectorMath(_Math):
+    """The same with the exp and the log of loops that are vectorised."""
+
+    exp, log = staticmethod(elementary.exp), staticmethod(elementary.log)
 
 
-def uncompiled(function: Any) -> Any:
+IEEE_MATH, IEEE_VECTOR_MATH = _Math(), _VectorMath()
+
+
+def uncompiled(function: Any, draws: bool) -> Any:
     """The function for a run in plain Python: to be stepped through, and with the arithmetic of the compiled one."""
+    stand_in = IEEE_MATH if draws else IEEE_VECTOR_MATH
 
     def convert(value: Any) -> Any:
         if value is math:
-            return IEEE_MATH
+            return stand_in
         if id(value) in _MATH_FUNCTIONS:
-            return getattr(IEEE_MATH, _MATH_FUNCTIONS[id(value)])
+            return getattr(stand_in, _MATH_FUNCTIONS[id(value)])
         return plain(value)
 
     return rebound(function, convert)

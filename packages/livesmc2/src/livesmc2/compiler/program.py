@@ -19,7 +19,7 @@ from livesmc2.compiler.functions import OPTIONS, compilable, fingerprint, uncomp
 from livesmc2.compiler.source import sources
 from livesmc2.kernel import rng, weights
 from livesmc2.kernel import samplers as _samplers  # noqa: F401 - attaches the generator's methods
-from livesmc2.model.state_space import ModelError, StateSpaceModel
+from livesmc2.model.state_space import DRAWING, ModelError, StateSpaceModel
 
 _SIGNATURES = {
     "filter_block": "void(i8[::1], i8[::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], i8, i8, u8, b1, "
@@ -74,7 +74,7 @@ class Program:
     @functools.cached_property
     def _functions(self) -> dict[str, Any]:
         convert = compilable if self.compiled else uncompiled
-        return {name: convert(function) for name, function in self.model.functions().items()}
+        return {name: convert(function, name in DRAWING) for name, function in self.model.functions().items()}
 
     def _make(self, name: str) -> Callable[..., None]:
         file = f"<livesmc2 {name} {self.fingerprint[:12]}>"

@@ -21,7 +21,6 @@ NAN = math.nan
 INFINITY = math.inf
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 LAYERS = 256
-FACTORIALS = 8192
 LARGEST_COUNT = 2.0**52
 
 
@@ -36,20 +35,20 @@ def _ziggurat() -> tuple[np.ndarray, np.ndarray, float]:
     return edges, np.exp(-0.5 * edges * edges), r
 
 
+def _error_of_stirling(k: int) -> float:
+    """log k! less Stirling's formula: by the series at k + 32, and from there down by log (k + 1)! - log k!."""
+    far = k + 32.0
+    error = (1.0 / 12 - (1.0 / 360 - 1.0 / 1260 / (far * far)) / (far * far)) / far
+    for j in range(k + 31, k - 1, -1):
+        error += (j + 0.5) * math.log1p(1.0 / j) - 1.0
+    return error
+
+
 _EDGES, _HEIGHTS, _TAIL = _ziggurat()
 _INSIDE = np.array([int(_EDGES[i + 1] / _EDGES[i] * 2**52) for i in range(LAYERS)], np.int64)
 _WIDTHS = _EDGES[:LAYERS] / 2.0**52
 _OVER_TAIL = 1.0 / _TAIL
-_RECIPROCALS = np.array([0.0] + [1.0 / k for k in range(1, 128)])
-_LOG_FACTORIALS = np.array([math.lgamma(k + 1.0) for k in range(FACTORIALS)])
-
-
-def log_factorial(k: float) -> float:
-    """log k! for a whole number k >= 0: a table, then Stirling's series (error below 1e-16 there)."""
-    if k < FACTORIALS:
-        return _LOG_FACTORIALS[int(k)]
-    z = k + 1.0
-    return (k + 0.5) * math.log(z) - z + HALF_LOG_TWO_PI + (1.0 / 12 - 1.0 / 360 / (z * z)) / z
+_STIRLING_ERRORS = np.array([0.0] + [_error_of_stirling(k) for k in range(1, 16)])
 
 
 # -- continuous --------------------------------------------------------------------------------------------------------
@@ -123,88 +122,160 @@ def _beta_variate(rng: Any, a: float, b: float) -> float:
 
 # -- counts ------------------------------------------------------------------------------------------------------------
 
+# Binomials and Poissons of a variance of at least 3 are rounded normals, put right by rejection: with d = (q - p) / 6
+#
+#     k = floor(mean + 1/2 + sd z + d (z^2 - 1)),    z a standard normal,
+#
+# is Cornish and Fisher's quantile to first order, so that the mass of k is known (a difference of two values of the
+# normal integral) and the wanted mass over it lies between 1 - (_LOW + _LOW_4 z^4) / variance and 1 + _HIGH / variance
+# for every z of its cell: a uniform below the first over the second accepts at once, in 89 of 100 draws at variance 3,
+# in 98 at 15, and needs no logarithm. (In the tails rounded normals are the heavier law for every p.) The idea
+# is that of Ahrens and Dieter 1982, "Computer generation of Poisson deviates from modified normal distributions". The
+# bounds are checked over all n and p in the tests.
+_LEAST_VARIANCE = 3.0
+_HIGH = 0.09
+_LOW, _LOW_4 = 0.12, 0.036
+_HALF_ROOT, _SIXTH = math.sqrt(0.5), 1.0 / 6.0
 
-def _binomial_by_inversion(rng: Any, n: float, none: float, odds: float) -> float:
-    """Sequential search from 0, where n p < 10; `none` is (1 - p)^n. Beyond 110 no double uniform reaches."""
-    u = unit(rng)
-    k = 0
-    rise = (n + 1.0) * odds
-    while u > none and k < n and k < 110:
-        u -= none
-        k += 1
-        none *= rise * _RECIPROCALS[k] - odds
-    return float(k)
+
+def _stirling_error(k: float) -> float:
+    """log k! less Stirling's (k + 1/2) log k - k + math.log(2 pi) / 2, for a whole number k >= 1."""
+    if k < 16.0:
+        return _STIRLING_ERRORS[int(k)]
+    over = 1.0 / (k * k)
+    return (1.0 / 12 - (1.0 / 360 - (1.0 / 1260 - over / 1680) * over) * over) / k
 
 
-def _binomial_by_rejection(rng: Any, n: float, p: float, q: float) -> float:
-    """BTRS: Hormann 1993, "The generation of binomial random variates"; p at most 1/2 and n p at least 10."""
-    deviation = math.sqrt(n * p * q)
-    b = 1.15 + 2.53 * deviation
-    a = -0.0873 + 0.0248 * b + 0.01 * p
-    c = n * p + 0.5
-    inside = 0.92 - 4.2 / b
+def _deviance(x: float, mean: float) -> float:
+    """x math.log(x / mean) + mean - x, without cancellation where they are close."""
+    away = (x - mean) / mean
+    if abs(away) > 0.02:
+        return x * math.log(x / mean) + mean - x
+    total = 0.0
+    for j in range(9, 1, -1):
+        total = away * (1.0 / (j * (j - 1.0)) - total)
+    return mean * away * total
+
+
+def _log_less(q: float, p: float) -> float:
+    """math.log(1 - p), where q is 1 - p rounded: log1p in operations that a compiler can take out of a loop."""
+    return math.log(q) + ((1.0 - q) - p) / q
+
+
+def log_mass(k: float, n: float, mean: float, q: float) -> float:
+    """log of the mass of k, 0 <= k <= n: binomial of n trials with mean n (1 - q), Poisson where n is infinite.
+
+    Loader 2000, "Fast and accurate computation of binomial probabilities": no difference of large numbers.
+    """
+    if k == 0.0:
+        return n * _log_less(q, mean / n) if n < INFINITY else -mean
+    if n == INFINITY:
+        return -HALF_LOG_TWO_PI - 0.5 * math.log(k) - _stirling_error(k) - _deviance(k, mean)
+    if k == n:
+        return n * math.log(mean / n)
+    errors = _stirling_error(n) - _stirling_error(k) - _stirling_error(n - k)
+    scale = 0.5 * math.log(n / (k * (n - k))) - HALF_LOG_TWO_PI
+    return scale + errors - _deviance(k, mean) - _deviance(n - k, n * q)
+
+
+def log_cell(k: float, mean: float, q: float) -> float:
+    """log of the probability that the rounded normal is k; -inf where only a z beyond the quantile's turn gives it."""
+    variance = mean * q
+    skew = (q + q - 1.0) * _SIXTH
+    middle = variance + 4.0 * skew * (k - mean + skew)
+    if middle <= 2.0 * skew:
+        return -INFINITY
+    deviation = math.sqrt(variance)
+    left, right = math.sqrt(middle - 2.0 * skew), math.sqrt(middle + 2.0 * skew)
+    width = 2.0 / (left + right)
+    below = 2.0 * (k - 0.5 - mean + skew) / (deviation + left)
+    if width < 0.002:
+        z = below + 0.5 * width
+        return math.log(width * (1.0 + width * width * (z * z - 1.0) / 24.0)) - 0.5 * z * z - HALF_LOG_TWO_PI
+    above = below + width
+    if below < 0.0:
+        below, above = -above, -below
+    return math.log(0.5 * (math.erfc(_HALF_ROOT * below) - math.erfc(_HALF_ROOT * above)))
+
+
+def _rounded_normal_edge(rng: Any, n: float, mean: float, q: float, k: float, v: float) -> float:
+    """What `_rounded_normal` does where the first look does not decide."""
+    variance = mean * q
+    deviation = math.sqrt(variance)
+    skew = (q + q - 1.0) * _SIXTH
     while True:
+        level = math.log(v * (1.0 + _HIGH / variance))
+        if 0.0 <= k <= n and level <= log_mass(k, n, mean, q) - log_cell(k, mean, q):
+            return k
+        z = _standard_normal(rng)
         v = unit(rng)
-        u = unit(rng) - 0.5
-        left = 0.5 - abs(u)
-        k = float(math.floor((2.0 * a / left + b) * u + c))
-        if left >= 0.07 and v <= inside:
-            return k
-        if k < 0.0 or k > n:
-            continue
-        alpha = (2.83 + 5.1 / b) * deviation
-        mode = float(math.floor((n + 1.0) * p))
-        bound = log_factorial(mode) + log_factorial(n - mode) - log_factorial(k) - log_factorial(n - k)
-        if math.log(v * alpha / (a / (left * left) + b)) <= bound + (k - mode) * math.log(p / q):
-            return k
+        k = float(math.floor(mean + 0.5 + deviation * z + skew * (z * z - 1.0)))
+
+
+def _rounded_normal(rng: Any, n: float, mean: float, q: float) -> float:
+    """A binomial of n trials, at most 1/2 likely each, or a Poisson (n infinite, q = 1), of variance mean q >= 3."""
+    variance = mean * q
+    z = _standard_normal(rng)
+    v = unit(rng)
+    square = z * z
+    k = float(math.floor(mean + 0.5 + math.sqrt(variance) * z + (q + q - 1.0) * _SIXTH * (square - 1.0)))
+    if 0.0 <= k <= n and v * (variance + _HIGH) < variance - _LOW - _LOW_4 * square * square:
+        return k
+    copy = spill(rng)
+    k = _rounded_normal_edge(copy, n, mean, q, k, v)
+    unspill(rng, copy)
+    return k
+
+
+def _further(u: float, k: float, mass: float, below: float, rise: float, odds: float, n: float) -> float:
+    """Sequential search, on from k: `mass` is that of k, `below` the probability of at most k, and u lies above it."""
+    while u > below and k < n and k < 110.0:  # beyond 110 no double uniform reaches
+        k += 1.0
+        mass *= rise / k - odds
+        below += mass
+    return k
+
+
+def _by_inversion(rng: Any, n: float, none: float, rise: float, odds: float) -> float:
+    """Sequential search from 0, for a small variance: the mass of k is that of k - 1 times rise / k - odds.
+
+    The first values are looked at without branches, which nothing could predict.
+    """
+    u = unit(rng)
+    mass = none
+    below = none
+    k = 1.0 if u > below else 0.0
+    for j in range(1, 7):
+        mass *= rise * (1.0 / j) - odds
+        below += mass
+        k += 1.0 if u > below else 0.0
+    if u > below:
+        k = _further(u, 6.0, mass, below, rise, odds, n)
+    return min(k, n)
 
 
 def _binomial_variate(rng: Any, n: float, p: float) -> float:
     if not (0.0 <= p <= 1.0 and 0.0 <= n <= LARGEST_COUNT and n == math.floor(n)):
         return NAN
     less = p if p <= 0.5 else 1.0 - p
-    if n == 0.0 or less == 0.0:
-        return 0.0 if p <= 0.5 else n
     q = 1.0 - less
-    copy = spill(rng)
-    if n * less >= 10.0:
-        k = _binomial_by_rejection(copy, n, less, q)
+    mean = n * less
+    if mean * q >= _LEAST_VARIANCE:
+        k = _rounded_normal(rng, n, mean, q)
+    elif mean > 0.0:
+        odds = less / q
+        k = _by_inversion(rng, n, math.exp(n * _log_less(q, less)), (n + 1.0) * odds, odds)
     else:
-        k = _binomial_by_inversion(copy, n, math.exp(n * math.log(q)), less / q)
-    unspill(rng, copy)
+        k = 0.0
     return k if p <= 0.5 else n - k
 
 
 def _poisson_variate(rng: Any, mean: float) -> float:
-    """Inversion below 10, above it PTRS: Hormann 1993, "The transformed rejection method for ... Poisson"."""
     if not 0.0 <= mean <= LARGEST_COUNT:
         return NAN
-    if mean < 10.0:
-        none = math.exp(-mean)
-        u = unit(rng)
-        k = 0
-        while u > none and k < 110:
-            u -= none
-            k += 1
-            none *= mean * _RECIPROCALS[k]
-        return float(k)
-    root = math.sqrt(mean)
-    b = 0.931 + 2.53 * root
-    a = -0.059 + 0.02483 * b
-    over_alpha = 1.1239 + 1.1328 / (b - 3.4)
-    inside = 0.9277 - 3.6224 / (b - 2.0)
-    while True:
-        u = unit(rng) - 0.5
-        v = unit(rng)
-        left = 0.5 - abs(u)
-        count = float(math.floor((2.0 * a / left + b) * u + mean + 0.43))
-        if left >= 0.07 and v <= inside:
-            return count
-        if count < 0.0 or (left < 0.013 and v > left):
-            continue
-        bound = count * math.log(mean) - mean - log_factorial(count)
-        if math.log(v * over_alpha / (a / (left * left) + b)) <= bound:
-            return count
+    if mean >= _LEAST_VARIANCE:
+        return _rounded_normal(rng, INFINITY, mean, 1.0)
+    return _by_inversion(rng, INFINITY, math.exp(-mean), mean, 0.0)
 
 
 def _geometric_variate(rng: Any, p: float) -> float:
@@ -352,14 +423,17 @@ METHODS: dict[str, tuple[Callable[..., float], str]] = {
 """The methods, each with the arguments that the compiled generator gives it."""
 
 # What is short goes into the loop; what is long stays a call, and the generator's words stay in registers.
-_INLINED = (_standard_normal, _binomial_variate)
+_INLINED = (_log_less, _standard_normal, _rounded_normal, _by_inversion, _binomial_variate)
 _CALLED = (
-    log_factorial,
+    _stirling_error,
+    _deviance,
+    log_mass,
+    log_cell,
     _normal_edge,
     _gamma_variate,
     _beta_variate,
-    _binomial_by_inversion,
-    _binomial_by_rejection,
+    _rounded_normal_edge,
+    _further,
     _poisson_variate,
     _geometric_variate,
 )

@@ -14,6 +14,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, register_jitable
 
+from livesmc2.kernel.elementary import exp_series
 from livesmc2.kernel.rng import hashed_uniform
 
 SYSTEMATIC, STRATIFIED, MULTINOMIAL = 0, 1, 2
@@ -45,21 +46,7 @@ def exp_nonpositive(x: float) -> float:
     x = max(x, -708.0)
     k = math.floor(x * 1.4426950408889634 + 0.5)
     r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10
-    p = 1.6059043836821613e-10
-    p = p * r + 2.08767569878681e-09
-    p = p * r + 2.505210838544172e-08
-    p = p * r + 2.755731922398589e-07
-    p = p * r + 2.7557319223985893e-06
-    p = p * r + 2.48015873015873e-05
-    p = p * r + 1.984126984126984e-04
-    p = p * r + 1.388888888888889e-03
-    p = p * r + 8.333333333333333e-03
-    p = p * r + 4.1666666666666664e-02
-    p = p * r + 1.6666666666666666e-01
-    p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
-    return _scale_by_power(p, np.int64(k))
+    return _scale_by_power((exp_series(r) * r + 1.0) * r + 1.0, np.int64(k))
 
 
 @njit("int64(float64[::1], float64[::1])", **_SUMS)

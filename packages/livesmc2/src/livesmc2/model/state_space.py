@@ -20,6 +20,8 @@ FUNCTIONS = (
     "log_likelihood_bound",
 )
 """The functions that a model may have; the first three it must."""
+DRAWING = ("initial", "transition", "observe", "guide")
+"""Those that are given a generator."""
 
 
 class ModelError(ValueError):
