@@ -174,13 +174,12 @@ def _next_unit(typing: Any, rng: Any) -> Any:
 
 @intrinsic
 def _next_layer(typing: Any, rng: Any) -> Any:
-    form = types.UniTuple(types.int64, 3)
+    form = types.UniTuple(types.int64, 2)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         word = _next_word(builder, arguments[0])
         layer = builder.and_(word, ir.Constant(_I64, 0xFF))
-        sign = builder.and_(builder.lshr(word, ir.Constant(_I64, 8)), ir.Constant(_I64, 1))
-        return context.make_tuple(builder, form, [layer, builder.lshr(word, ir.Constant(_I64, 12)), sign])
+        return context.make_tuple(builder, form, [layer, builder.ashr(word, ir.Constant(_I64, 11))])
 
     return form(rng_type), generate
 
@@ -193,10 +192,10 @@ def unit(rng: Any) -> float:
     return (rng.next_word() >> 12) * 2.0**-52 + 2.0**-53
 
 
-def layer(rng: Any) -> tuple[int, int, int]:
-    """One word cut for a ziggurat: a layer (8 bits), a mantissa (52 bits), a sign (1 bit)."""
+def layer(rng: Any) -> tuple[int, int]:
+    """One word cut for a ziggurat: a layer (8 bits) and a mantissa with its sign (53 bits)."""
     word = rng.next_word()
-    return word & 0xFF, word >> 12, (word >> 8) & 1
+    return word & 0xFF, (word >> 11) - (2**53 if word >> 63 else 0)
 
 
 @overload(unit)

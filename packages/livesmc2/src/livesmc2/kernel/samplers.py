@@ -54,7 +54,7 @@ _STIRLING_ERRORS = np.array([0.0] + [_error_of_stirling(k) for k in range(1, 16)
 # -- continuous --------------------------------------------------------------------------------------------------------
 
 
-def _normal_edge(rng: Any, i: int, mantissa: int, sign: int) -> float:
+def _normal_edge(rng: Any, i: int, mantissa: int) -> float:
     """What the ziggurat does in one draw of sixty: the tail, and the corners of layers."""
     while True:
         if i == 0:
@@ -63,23 +63,21 @@ def _normal_edge(rng: Any, i: int, mantissa: int, sign: int) -> float:
                 y = -math.log(unit(rng))
                 if y + y > beyond * beyond:
                     x = _TAIL + beyond
-                    return -x if sign else x
+                    return -x if mantissa < 0 else x
         x = mantissa * _WIDTHS[i]
         if _HEIGHTS[i] + unit(rng) * (_HEIGHTS[i + 1] - _HEIGHTS[i]) < math.exp(-0.5 * x * x):
-            return -x if sign else x
-        i, mantissa, sign = layer(rng)
-        if mantissa < _INSIDE[i]:
-            x = mantissa * _WIDTHS[i]
-            return -x if sign else x
+            return x
+        i, mantissa = layer(rng)
+        if abs(mantissa) < _INSIDE[i]:
+            return mantissa * _WIDTHS[i]
 
 
 def _standard_normal(rng: Any) -> float:
-    i, mantissa, sign = layer(rng)
-    if mantissa < _INSIDE[i]:
-        x = mantissa * _WIDTHS[i]
-        return -x if sign else x
+    i, mantissa = layer(rng)
+    if abs(mantissa) < _INSIDE[i]:
+        return mantissa * _WIDTHS[i]
     copy = spill(rng)
-    x = _normal_edge(copy, i, mantissa, sign)
+    x = _normal_edge(copy, i, mantissa)
     unspill(rng, copy)
     return x
 

@@ -14,15 +14,16 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, register_jitable
 
-from livesmc2.kernel.elementary import exp_series
+from livesmc2.kernel.elementary import bits, double, exp_series
 from livesmc2.kernel.rng import hashed_uniform
 
 SYSTEMATIC, STRATIFIED, MULTINOMIAL = 0, 1, 2
 SCHEMES = {"systematic": SYSTEMATIC, "stratified": STRATIFIED, "multinomial": MULTINOMIAL}
 
+# They become part of a model's loop: a call a step, with its arrays' counts of references, costs half as much as it does.
+_PLAIN: Any = {"error_model": "numpy", "nogil": True, "cache": True, "forceinline": True}
 # Sums may be taken in any order, NaN and infinities keep their meaning.
-_SUMS: Any = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "nogil": True, "cache": True}
-_PLAIN: Any = {"error_model": "numpy", "nogil": True, "cache": True}
+_SUMS: Any = _PLAIN | {"fastmath": {"reassoc", "contract", "nsz"}}
 
 
 @intrinsic
@@ -49,25 +50,24 @@ def exp_nonpositive(x: float) -> float:
     return _scale_by_power((exp_series(r) * r + 1.0) * r + 1.0, np.int64(k))
 
 
-@njit("int64(float64[::1], float64[::1])", **_SUMS)
-def _clean(w: np.ndarray, ll: np.ndarray) -> int:
-    """Log-likelihoods that are NaN or +inf become -inf, as do those of particles without weight; how many were bad."""
+@njit("Tuple((float64, int64))(float64[::1], float64[::1])", **_PLAIN)
+def _clean(w: np.ndarray, ll: np.ndarray) -> Any:
+    """Log-likelihoods that are NaN or +inf become -inf, as do those of particles without weight.
+
+    Returns (the largest, how many were bad). The bits of doubles, those of negative ones turned over, are ordered as
+    the doubles are; a maximum of whole numbers is vectorised, one of doubles is not.
+    """
     bad = 0
+    top = np.int64(-0x7FF0000000000001)
     for i in range(len(w)):
         value = ll[i]
         usable = value < np.inf
         bad += 0 if usable else 1
-        ll[i] = value if usable and w[i] > 0.0 else -np.inf
-    return bad
-
-
-@njit("float64(float64[::1])", fastmath={"nnan", "nsz", "reassoc"}, error_model="numpy", nogil=True, cache=True)
-def _largest(values: np.ndarray) -> float:
-    """The maximum of values among which there is no NaN."""
-    top = values[0]
-    for i in range(len(values)):
-        top = values[i] if values[i] > top else top
-    return top
+        value = value if usable and w[i] > 0.0 else -np.inf
+        ll[i] = value
+        word = bits(value)
+        top = max(top, word ^ ((word >> 63) & 0x7FFFFFFFFFFFFFFF))
+    return double(top ^ ((top >> 63) & 0x7FFFFFFFFFFFFFFF)), bad
 
 
 @njit("float64(float64[::1], float64[::1], float64)", **_SUMS)
@@ -82,15 +82,14 @@ def _multiply(w: np.ndarray, ll: np.ndarray, top: float) -> float:
     return total
 
 
-@njit("Tuple((float64, int64))(float64[::1], float64[::1])", **_SUMS)
+@njit("Tuple((float64, int64))(float64[::1], float64[::1])", **_PLAIN)
 def weigh(w: np.ndarray, ll: np.ndarray) -> Any:
     """Multiply normalised weights by likelihoods exp(ll) and normalise them again.
 
     Returns (log of the weighted mean likelihood, how many log-likelihoods were NaN or +inf). If no particle has a
     likelihood above zero the first is -inf and the weights stay as they were. `ll` is used up.
     """
-    bad = _clean(w, ll)
-    top = _largest(ll)
+    top, bad = _clean(w, ll)
     if top == -np.inf:
         return -np.inf, bad
     total = _multiply(w, ll, top)
@@ -114,8 +113,8 @@ def systematic(w: np.ndarray, u: float, ancestors: np.ndarray) -> None:
     """Ancestor of child k: the particle in whose interval of the cumulative weights (k + u) / n lies.
 
     There are as many children as `ancestors` is long less one, whose last slot is scratch. Free of branches that
-    depend on the weights: each particle marks its first child (a particle without a child is overwritten by the
-    next), and a running maximum fills the rest.
+    depend on the weights: it is counted how many particles begin at each child (one without a child begins where the
+    next does), and the sum of these counts so far, less one, is the last particle that has begun.
     """
     n = len(ancestors) - 1
     for k in range(n + 1):
@@ -123,12 +122,12 @@ def systematic(w: np.ndarray, u: float, ancestors: np.ndarray) -> None:
     cumulative = 0.0
     first = np.int64(0)
     for i in range(len(w)):
-        ancestors[first] = i
+        ancestors[first] += np.int32(1)
         cumulative += w[i]
-        first = min(max(np.int64(math.ceil(n * cumulative - u)), first), n)
-    latest = np.int32(0)
+        first = min(np.int64(math.ceil(n * cumulative - u)), n)
+    latest = np.int32(-1)
     for k in range(n):
-        latest = max(latest, ancestors[k])
+        latest += ancestors[k]
         ancestors[k] = latest
 
 
