@@ -110,44 +110,40 @@ def _copy(builder: Any, target: Any, source: Any) -> None:
         builder.store(builder.load(_word(builder, source, index)), _word(builder, target, index))
 
 
-@intrinsic
-def _spill(typing: Any, rng: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = cgutils.alloca_once(builder, _I64, size=4)
-        _copy(builder, pointer, arguments[0])
-        return pointer
+def outlined(function: Callable[..., float]) -> Callable[..., float]:
+    """A sampler that stays a call in compiled code: `function(rng, *numbers)`, seldom reached or long.
 
-    return rng_type(rng_type), generate
+    It works on a copy of the generator, whose words in the loop around it so stay in registers, and it is never
+    inlined there, where its own values would push them out.
+    """
 
+    @intrinsic
+    def call(typing: Any, rng: Any, numbers: Any) -> Any:
+        inner = types.float64(rng_type, *numbers.types)
 
-@intrinsic
-def _unspill(typing: Any, rng: Any, copy: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _copy(builder, arguments[0], arguments[1])
-        return context.get_dummy_value()
+        def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            copy = cgutils.alloca_once(builder, _I64, size=4)
+            _copy(builder, copy, given[0])
+            compiled = context.compile_subroutine(builder, function, inner)
+            target = context.declare_function(builder.module, compiled.fndesc)
+            values = [copy, *cgutils.unpack_tuple(builder, given[1])]
+            _, drawn = context.call_conv.call_function(
+                builder, target, inner.return_type, inner.args, values, attrs=("noinline",)
+            )
+            _copy(builder, given[0], copy)
+            return drawn
 
-    return types.void(rng_type, rng_type), generate
+        return types.float64(rng_type, numbers), generate
 
+    def sampler(rng: Any, *numbers: Any) -> float:
+        return function(rng, *numbers)
 
-def spill(rng: Any) -> Any:
-    """A copy of the generator to hand to a function that is called, not inlined: the original stays in registers."""
-    return rng
+    @overload(sampler)
+    @unannotated
+    def _sampler(rng: Any, *numbers: Any) -> Any:
+        return lambda rng, *numbers: call(rng, numbers)
 
-
-def unspill(rng: Any, copy: Any) -> None:
-    """Take over where the copy is now."""
-
-
-@overload(spill, inline="always")
-@unannotated
-def _spill_overload(rng: Any) -> Any:
-    return lambda rng: _spill(rng)
-
-
-@overload(unspill, inline="always")
-@unannotated
-def _unspill_overload(rng: Any, copy: Any) -> Any:
-    return lambda rng, copy: _unspill(rng, copy)
+    return sampler
 
 
 def _next_word(builder: Any, pointer: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba.extending import overload_method, register_jitable
 
-from livesmc2.kernel.rng import Rng, RngType, layer, spill, unit, unspill
+from livesmc2.kernel.rng import Rng, RngType, layer, outlined, unit
 
 NAN = math.nan
 INFINITY = math.inf
@@ -54,6 +54,7 @@ _STIRLING_ERRORS = np.array([0.0] + [_error_of_stirling(k) for k in range(1, 16)
 # -- continuous --------------------------------------------------------------------------------------------------------
 
 
+@outlined
 def _normal_edge(rng: Any, i: int, mantissa: int) -> float:
     """What the ziggurat does in one draw of sixty: the tail, and the corners of layers."""
     while True:
@@ -76,12 +77,10 @@ def _standard_normal(rng: Any) -> float:
     i, mantissa = layer(rng)
     if abs(mantissa) < _INSIDE[i]:
         return mantissa * _WIDTHS[i]
-    copy = spill(rng)
-    x = _normal_edge(copy, i, mantissa)
-    unspill(rng, copy)
-    return x
+    return _normal_edge(rng, i, mantissa)
 
 
+@outlined
 def _gamma_variate(rng: Any, shape: float) -> float:
     """Marsaglia and Tsang 2000, "A simple method for generating gamma variables"; below shape 1 with their boost."""
     if not 0.0 < shape < INFINITY:
@@ -103,6 +102,7 @@ def _gamma_variate(rng: Any, shape: float) -> float:
                 return boost * d * v
 
 
+@outlined
 def _beta_variate(rng: Any, a: float, b: float) -> float:
     """A ratio of gammas, or Johnk's method (1964), in logarithms, where both shapes are at most 1."""
     if not (0.0 < a < INFINITY and 0.0 < b < INFINITY):
@@ -196,6 +196,7 @@ def log_cell(k: float, mean: float, q: float) -> float:
     return math.log(0.5 * (math.erfc(_HALF_ROOT * below) - math.erfc(_HALF_ROOT * above)))
 
 
+@outlined
 def _rounded_normal_edge(rng: Any, n: float, mean: float, q: float, k: float, v: float) -> float:
     """What `_rounded_normal` does where the first look does not decide."""
     variance = mean * q
@@ -219,10 +220,7 @@ def _rounded_normal(rng: Any, n: float, mean: float, q: float) -> float:
     k = float(math.floor(mean + 0.5 + math.sqrt(variance) * z + (q + q - 1.0) * _SIXTH * (square - 1.0)))
     if 0.0 <= k <= n and v * (variance + _HIGH) < variance - _LOW - _LOW_4 * square * square:
         return k
-    copy = spill(rng)
-    k = _rounded_normal_edge(copy, n, mean, q, k, v)
-    unspill(rng, copy)
-    return k
+    return _rounded_normal_edge(rng, n, mean, q, k, v)
 
 
 def _further(u: float, k: float, mass: float, below: float, rise: float, odds: float, n: float) -> float:
@@ -268,6 +266,7 @@ def _binomial_variate(rng: Any, n: float, p: float) -> float:
     return k if p <= 0.5 else n - k
 
 
+@outlined
 def _poisson_variate(rng: Any, mean: float) -> float:
     if not 0.0 <= mean <= LARGEST_COUNT:
         return NAN
@@ -332,39 +331,26 @@ def _weibull(rng: Any, a: float) -> float:
 
 
 def _gamma(rng: Any, shape: float, scale: float = 1.0) -> float:
-    copy = spill(rng)
-    x = _gamma_variate(copy, float(shape))
-    unspill(rng, copy)
+    x = _gamma_variate(rng, float(shape))
     return scale * x if scale >= 0.0 else NAN
 
 
 def _standard_gamma(rng: Any, shape: float) -> float:
-    copy = spill(rng)
-    x = _gamma_variate(copy, float(shape))
-    unspill(rng, copy)
-    return x
+    return _gamma_variate(rng, float(shape))
 
 
 def _chisquare(rng: Any, df: float) -> float:
-    copy = spill(rng)
-    x = 2.0 * _gamma_variate(copy, 0.5 * df)
-    unspill(rng, copy)
-    return x
+    return 2.0 * _gamma_variate(rng, 0.5 * df)
 
 
 def _standard_t(rng: Any, df: float) -> float:
     x = _standard_normal(rng)
-    copy = spill(rng)
-    half = _gamma_variate(copy, 0.5 * df)
-    unspill(rng, copy)
+    half = _gamma_variate(rng, 0.5 * df)
     return x * math.sqrt(0.5 * df / half)
 
 
 def _beta(rng: Any, a: float, b: float) -> float:
-    copy = spill(rng)
-    x = _beta_variate(copy, float(a), float(b))
-    unspill(rng, copy)
-    return x
+    return _beta_variate(rng, float(a), float(b))
 
 
 def _binomial(rng: Any, n: float, p: float) -> float:
@@ -372,19 +358,13 @@ def _binomial(rng: Any, n: float, p: float) -> float:
 
 
 def _poisson(rng: Any, lam: float = 1.0) -> float:
-    copy = spill(rng)
-    k = _poisson_variate(copy, float(lam))
-    unspill(rng, copy)
-    return k
+    return _poisson_variate(rng, float(lam))
 
 
 def _negative_binomial(rng: Any, n: float, p: float) -> float:
     if not (n > 0.0 and 0.0 < p <= 1.0):
         return NAN
-    copy = spill(rng)
-    k = _poisson_variate(copy, _gamma_variate(copy, float(n)) * ((1.0 - p) / p))
-    unspill(rng, copy)
-    return k
+    return _poisson_variate(rng, _gamma_variate(rng, float(n)) * ((1.0 - p) / p))
 
 
 def _geometric(rng: Any, p: float) -> float:
@@ -427,12 +407,7 @@ _CALLED = (
     _deviance,
     log_mass,
     log_cell,
-    _normal_edge,
-    _gamma_variate,
-    _beta_variate,
-    _rounded_normal_edge,
     _further,
-    _poisson_variate,
     _geometric_variate,
 )
 for _function in _INLINED:

@@ -20,7 +20,7 @@ from livesmc2.kernel.rng import hashed_uniform
 SYSTEMATIC, STRATIFIED, MULTINOMIAL = 0, 1, 2
 SCHEMES = {"systematic": SYSTEMATIC, "stratified": STRATIFIED, "multinomial": MULTINOMIAL}
 
-# They become part of a model's loop: a call a step, with its arrays' counts of references, costs half as much as it does.
+# Part of a model's loop: calls, with their arrays' counts of references, would cost half as much as what they do.
 _PLAIN: Any = {"error_model": "numpy", "nogil": True, "cache": True, "forceinline": True}
 # Sums may be taken in any order, NaN and infinities keep their meaning.
 _SUMS: Any = _PLAIN | {"fastmath": {"reassoc", "contract", "nsz"}}

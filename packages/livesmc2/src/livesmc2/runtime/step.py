@@ -12,6 +12,7 @@ from livesmc2.runtime.cloud import Cloud
 
 LEVELS = (0.025, 0.25, 0.5, 0.75, 0.975)
 """Of the quantiles that every step keeps."""
+_LEVELS_AS_COLUMN = np.array(LEVELS)[:, None, None]
 _DRAWS = 512
 """From how many systematic draws the states' quantiles in a step are taken."""
 
@@ -54,10 +55,12 @@ def summarise_theta(cloud: Cloud) -> dict[str, np.ndarray]:
     weights, theta = cloud.weights, cloud.theta
     mean = weights @ theta
     sd = np.sqrt(weights @ (theta - mean) ** 2)
-    order = np.argsort(theta, axis=0)
-    cumulative = weights[order].cumsum(axis=0)
-    places = np.stack([(cumulative < level).sum(axis=0) for level in LEVELS])
-    quantiles = np.take_along_axis(theta, np.take_along_axis(order, np.minimum(places, len(theta) - 1), axis=0), axis=0)
+    columns = np.ascontiguousarray(theta.T)
+    order = columns.argsort(axis=1)
+    cumulative = weights[order].cumsum(axis=1)
+    places = np.minimum((cumulative < _LEVELS_AS_COLUMN).sum(axis=2), len(theta) - 1)
+    each = np.arange(len(columns))
+    quantiles = columns[each, order[each, places]]
     return {"mean": mean, "sd": sd, "quantiles": quantiles}
 
 
