@@ -103,3 +103,12 @@ def test_more_jobs_than_there_is_room_for_at_first() -> None:
     jobs = [InProcess("patient", 5, left=1 + k, holds={"bed": 1}) for k in range(500)]
     there = run(model, 260, seed=1, start=observed(model, 40, jobs))["patient"]
     assert (there.completed, there.in_process) == (220, 280)
+
+
+@pytest.mark.parametrize("time", [0.0, 40.0])
+def test_who_came_before_the_clock_began_has_been_there_since(time: float) -> None:
+    """Arrivals may be negative, where the clock is set to 0 at the observation; L = lambda W holds all the same."""
+    state = observed(ward(), time, [InProcess("patient", 5, left=2, holds={"bed": 1}, arrived=time - 100)])
+    there = run(ward(), time + 10, seed=1, start=state)["patient"]
+    assert there.completed >= 1
+    assert there.sojourn.max == 102

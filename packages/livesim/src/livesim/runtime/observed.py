@@ -68,7 +68,7 @@ def observed(model: Model, time: float, jobs: Sequence[InProcess]) -> Snapshot:
     before = np.stack(
         [flows[name] for name in ("arrived", "copies", "departed", "combined", "reneged", "interrupted")], 1
     )
-    state = arrays.state() | {"before": before, "stayed": engine.staying(0.0)}
+    state = arrays.state() | {"before": before, "stayed": engine.staying()}
     return Snapshot(model.to_json(), float(time), None, 0, {}, float(time), state)
 
 

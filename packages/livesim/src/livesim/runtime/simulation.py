@@ -119,7 +119,7 @@ def simulate(
         simulation.move_clock(plan.warmup)
         simulation.start_anew()
         first = len(simulation.trace().time) if plan.quantiles else 0
-        before, stayed, since = simulation.outcome().counts, simulation.staying(0.0), plan.warmup
+        before, stayed, since = simulation.outcome().counts, simulation.staying(), plan.warmup
     increments, course_start = None, since
     if plan.every is not None:
         course_start = max(since, simulation.outcome().clock)
@@ -234,7 +234,7 @@ def _check_littles_law(simulation: Any, outcome: Outcome, stayed: np.ndarray, na
     `stayed` is what the jobs that were there when statistics began had spent before.
     """
     first = 2 * len(names.resources) + len(names.queues)
-    spent = outcome.spent + simulation.staying(0.0)
+    spent = outcome.spent + simulation.staying()
     for p, name in enumerate(names.processes):
         value, since, area = outcome.levels[first + p]
         area += value * (outcome.clock - since)

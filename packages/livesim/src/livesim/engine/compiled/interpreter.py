@@ -87,11 +87,11 @@ class Compiled:
         """Whether no event is to come."""
         return bool(self.arrays.world[0]["pending"] == 0)
 
-    def staying(self, since: float) -> np.ndarray:
-        """For each process, how long the jobs that are in it have been there after `since`, together."""
+    def staying(self) -> np.ndarray:
+        """For each process, how long the jobs that are in it have been there, together."""
         w, jobs = self.arrays.world[0], self.arrays["jobs"]
         there = np.flatnonzero(~np.isnan(jobs["born"]))
-        lengths = w["now"] - np.maximum(jobs["born"][there], since)
+        lengths = w["now"] - jobs["born"][there]
         return np.bincount(jobs["process"][there], lengths, minlength=int(w["n_sources"]))
 
     def waiting(self) -> list[Waiting]:

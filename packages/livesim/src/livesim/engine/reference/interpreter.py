@@ -123,11 +123,11 @@ class Reference(State):
         """Whether no event is to come."""
         return not self.calendar
 
-    def staying(self, since: float) -> np.ndarray:
-        """For each process, how long the jobs that are in it have been there after `since`, together."""
+    def staying(self) -> np.ndarray:
+        """For each process, how long the jobs that are in it have been there, together."""
         found = np.zeros(len(self.sources))
         for job in self.alive:
-            found[job.process] += self.now - max(job.born, since)
+            found[job.process] += self.now - job.born
         return found
 
     def waiting(self) -> list[Waiting]:
