@@ -14,8 +14,9 @@ import numpy as np
 from numba import njit
 from numba.core.errors import NumbaError
 
-from livesmc2.compiler import support
-from livesmc2.compiler.functions import OPTIONS, compilable, fingerprint, uncompiled
+from livesmc2.compiler import disk, support
+from livesmc2.compiler.functions import OPTIONS, compilable, uncompiled
+from livesmc2.compiler.identity import identity
 from livesmc2.compiler.source import sources
 from livesmc2.kernel import rng, weights
 from livesmc2.kernel import samplers as _samplers  # noqa: F401 - attaches the generator's methods
@@ -47,12 +48,26 @@ def _hash_in_python(key: Any, index: Any) -> float:
     return float((rng.derive(int(key), int(index)) >> 12) * 2.0**-52 + 2.0**-53)
 
 
+_COMPILED: dict[str, Any] = {
+    "make_rng": rng.make_rng,
+    "seed_words": rng.seed_words_inline,
+    "subkey": rng.subkey,
+    "hashed_uniform": rng.hashed_uniform,
+}
+_PLAIN: dict[str, Any] = {
+    "make_rng": rng.Rng,
+    "seed_words": lambda key: tuple(int(word) for word in rng.seed_words(np.uint64(key))),
+    "subkey": lambda key, index: np.uint64(rng.derive(int(key), int(index))),
+    "hashed_uniform": _hash_in_python,
+}
+
+
 class Program:
     """The loops of one model, as attributes by name: `filter_block`, `simulate_block`, ... (see `source`)."""
 
     def __init__(self, model: StateSpaceModel, compiled: bool = True) -> None:
         self.model, self.compiled = model, compiled
-        self.fingerprint = fingerprint(model)
+        self.fingerprint, self._lasting = identity(model)
         self._sources = sources(model)
         self._made: dict[str, Callable[..., None]] = {}
         self._lock = threading.Lock()
@@ -77,32 +92,34 @@ class Program:
         return {name: convert(function, name in DRAWING) for name, function in self.model.functions().items()}
 
     def _make(self, name: str) -> Callable[..., None]:
-        file = f"<livesmc2 {name} {self.fingerprint[:12]}>"
         text = self._sources[name]
-        linecache.cache[file] = (len(text), None, text.splitlines(True), file)
-        space: dict[str, Any] = {"__name__": "livesmc2.generated", **_HELPERS, **self.records, **self._functions}
-        if self.compiled:
-            space |= {
-                "make_rng": rng.make_rng,
-                "seed_words": rng.seed_words_inline,
-                "subkey": rng.subkey,
-                "hashed_uniform": rng.hashed_uniform,
-            }
-        else:
-            space |= {
-                "make_rng": rng.Rng,
-                "seed_words": lambda key: tuple(int(word) for word in rng.seed_words(np.uint64(key))),
-                "subkey": lambda key, index: np.uint64(rng.derive(int(key), int(index))),
-                "hashed_uniform": _hash_in_python,
-            }
-        exec(compile(text, file, "exec"), space)
-        function = space[name]
         if not self.compiled:
-            return _quiet(function)
+            return _quiet(self._executed(name, text, _PLAIN | self._functions))
+        known = disk.key(name, text, _SIGNATURES[name], repr(OPTIONS), self.fingerprint) if self._lasting else None
+        kept = None if known is None else disk.load(known)
+        if kept is not None:
+            loop = njit(**OPTIONS)(self._executed(name, text, {}))
+            loop.add_overload(kept)
+            loop.disable_compile()
+            return loop
         try:
-            return njit(_SIGNATURES[name], **OPTIONS)(function)
+            loop = njit(_SIGNATURES[name], **OPTIONS)(self._executed(name, text, _COMPILED | self._functions))
         except NumbaError as error:
             raise ModelError(self._blame(error)) from error
+        if known is not None:
+            (made,) = loop.overloads.values()
+            disk.keep(known, made)
+        return loop
+
+    def _executed(self, name: str, text: str, names: dict[str, Any]) -> Callable[..., None]:
+        """The loop as a function over these names; a debugger finds its text."""
+        file = f"<livesmc2 {name} {self.fingerprint[:12]}>"
+        linecache.cache[file] = (len(text), None, text.splitlines(True), file)
+        # Machine code that is loaded from the disk wants the name of a module that can be imported.
+        space: dict[str, Any] = {"__name__": __name__, **_HELPERS, **self.records, **names}
+        exec(compile(text, file, "exec"), space)
+        made: Callable[..., None] = space[name]
+        return made
 
     def _blame(self, error: NumbaError) -> str:
         """Which of the model's functions does not compile, and what could not be typed."""
@@ -162,7 +179,7 @@ def program_of(model: StateSpaceModel, compiled: bool = True) -> Program:
     """The model's program; models of equal content share what was compiled."""
     if not isinstance(model, StateSpaceModel):
         raise TypeError(f"model must be a StateSpaceModel, got {model!r:.80}")
-    kept = _shared(fingerprint(model), compiled)
+    kept = _shared(identity(model).code, compiled)
     if not kept:
         kept.append(Program(model, compiled))
     return kept[0]
