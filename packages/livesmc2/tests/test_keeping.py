@@ -1,5 +1,6 @@
 """Save and load, fork, revise, checkpoints: going on is going on, to the bit."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from livesmc2 import OnlineSMC2, StoreError, models, run
+from livesmc2.compiler import identity
 from livesmc2_exact import conjugate, level, level_series
 
 MODEL, PRIOR = level()
@@ -69,6 +71,38 @@ def test_files_are_refused_that_are_damaged_or_of_another_model(tmp_path: Path) 
     with pytest.raises(StoreError, match="another model"):
         OnlineSMC2.load(path, elsewhere, PRIOR)
     assert b"pickle" not in data
+
+
+def test_a_file_outlives_the_version_of_python_that_wrote_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under another version bytecode differs, and the functions' source decides."""
+    ys, stored = level_series(20), dict[str, bytes]()
+    smc = engine()
+    for y in ys[:15]:
+        smc.update(y)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("sys.version", "3.99.0 (another)")
+        elsewhere.setattr(identity, "identity", lambda model: identity.Identity("other bytecode", True, ()))
+        smc.save(stored)
+    again = OnlineSMC2.load(stored, MODEL, PRIOR, threads=1)
+    for y in ys[15:]:
+        smc.update(y)
+        again.update(y)
+    assert same(again, smc)
+    changed = replace(MODEL, log_likelihood=lambda y, x, theta, t: 0.0)
+    with pytest.raises(StoreError, match="another model: log_likelihood of the model, or what they refer to, differ"):
+        OnlineSMC2.load(stored, changed, PRIOR)
+    elsewhere_level, _ = models.local_level(start=1.0)
+    with pytest.raises(StoreError, match="initial of the model"):
+        OnlineSMC2.load(stored, elsewhere_level, PRIOR)
+    spoken = dict[str, Any](__name__=__name__)
+    exec("f = lambda rng, theta: (0.0,)", spoken)
+    without = replace(MODEL, initial=spoken["f"])
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("sys.version", "3.99.0 (another)")
+        elsewhere.setattr(identity, "identity", lambda model: identity.Identity("other bytecode", True, ()))
+        OnlineSMC2(without, PRIOR, 10, 10, seed=1).save(stored)
+    with pytest.raises(StoreError, match=r"under Python 3.99.0, and there is no source of initial"):
+        OnlineSMC2.load(stored, without, PRIOR)
 
 
 def test_revising_is_having_had_it_right() -> None:

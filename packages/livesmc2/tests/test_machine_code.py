@@ -290,6 +290,4 @@ def test_a_digest_by_source_sees_what_runs_and_nothing_else(tmp_path: Path) -> N
 
 
 def test_a_function_without_a_source_has_no_digest() -> None:
-    space: dict[str, Any] = {"__name__": __name__}
-    exec("f = lambda y, x, theta, t: y", space)
-    assert source_digests(model(space["f"]))["log_likelihood"] is None
+    assert source_digests(constant_in_the_code(3.0))["log_likelihood"] is None

@@ -12,7 +12,7 @@ import hashlib
 import linecache
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,12 +26,14 @@ _STANDARD = {"math", "cmath", "numpy", "builtins", "operator"}
 
 
 class Identity(NamedTuple):
-    """Digests of a model's names and functions."""
+    """What runs, under this version of Python."""
 
     code: str
-    """By bytecode, of all together: for use inside this process too, as objects without content count by themselves."""
+    """A digest by bytecode. Objects whose content cannot be read count by themselves."""
     lasting: bool
-    """Whether another process would give `code` to the same model, and to no other."""
+    """Whether there is no such object: another process would give `code` to this model, and to no other."""
+    modules: tuple[str, ...]
+    """Where the functions were defined."""
 
 
 def identity(model: StateSpaceModel) -> Identity:
@@ -40,7 +42,43 @@ def identity(model: StateSpaceModel) -> Identity:
     walk.feed(_shape(model))
     for name, function in model.functions().items():
         walk.feed((name, function))
-    return Identity(walk.digest.hexdigest(), walk.lasting)
+    return Identity(walk.digest.hexdigest(), walk.lasting, tuple(sorted(walk.modules)))
+
+
+def describe(model: StateSpaceModel) -> dict[str, Any]:
+    """What a file says of its model, as plain data."""
+    return {
+        "python": sys.version,
+        "code": identity(model).code,
+        "labels": [model.parameter_fields.labels(), model.state_fields.labels()],
+        "source": source_digests(model),
+    }
+
+
+def difference(described: Mapping[str, Any], model: StateSpaceModel) -> str | None:
+    """What is different about a model, in words; None if it is the one described.
+
+    Under the same Python bytecode decides, under another the functions' source.
+    """
+    here = describe(model)
+    same_python = here["python"] == described["python"]
+    if same_python and here["code"] == described["code"]:
+        return None
+    if here["labels"] != described["labels"] or here["source"]["names"] != described["source"]["names"]:
+        return f"its parameters and states are {described['labels']}, here they are {here['labels']}"
+    names = sorted({*here["source"], *described["source"]})
+    differ = [name for name in names if here["source"].get(name) != described["source"].get(name)]
+    if differ:
+        return f"{', '.join(differ)} of the model, or what they refer to, differ"
+    if same_python:
+        return "its functions refer to objects whose content cannot be read, or were changed since they were read"
+    unknown = [name for name in names if here["source"][name] is None]
+    if unknown:
+        return (
+            f"it was written under Python {described['python'].split()[0]}, and there is no source of "
+            f"{', '.join(unknown)} to compare under this version: functions of a module or a script have one"
+        )
+    return None
 
 
 def source_digests(model: StateSpaceModel) -> dict[str, str | None]:
@@ -63,6 +101,7 @@ class _Walk:
     def __init__(self, *, by_source: bool) -> None:
         self.digest = hashlib.sha256()
         self.lasting = True
+        self.modules: set[str] = set()
         self._by_source = by_source
         self._seen: dict[int, int] = {}
 
@@ -115,15 +154,12 @@ class _Walk:
         return known
 
     def _function(self, function: types.FunctionType) -> None:
+        self.modules.add(str(function.__globals__.get("__name__")))
         if self._by_source:
             source = _source(function)
             self.lasting = self.lasting and source is not None
             self._say(f"source {source};")
         else:
-            # Machine code is loaded with a reference to the module by name: it must be this one, and be there.
-            module = function.__globals__.get("__name__")
-            self.lasting = self.lasting and module in sys.modules
-            self._say(f"of {module};")
             self.feed(function.__code__)
         self.feed((function.__defaults__, function.__kwdefaults__))
         names = frozenset(_names(function.__code__))

@@ -6,6 +6,7 @@ import collections
 import functools
 import linecache
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -67,7 +68,7 @@ class Program:
 
     def __init__(self, model: StateSpaceModel, compiled: bool = True) -> None:
         self.model, self.compiled = model, compiled
-        self.fingerprint, self._lasting = identity(model)
+        self.identity = identity(model)
         self._sources = sources(model)
         self._made: dict[str, Callable[..., None]] = {}
         self._lock = threading.Lock()
@@ -95,7 +96,7 @@ class Program:
         text = self._sources[name]
         if not self.compiled:
             return _quiet(self._executed(name, text, _PLAIN | self._functions))
-        known = disk.key(name, text, _SIGNATURES[name], repr(OPTIONS), self.fingerprint) if self._lasting else None
+        known = self._key(name)
         kept = None if known is None else disk.load(known)
         if kept is not None:
             loop = njit(**OPTIONS)(self._executed(name, text, {}))
@@ -111,9 +112,16 @@ class Program:
             disk.keep(known, made)
         return loop
 
+    def _key(self, name: str) -> str | None:
+        """Under which a loop's machine code is kept; None where it cannot be."""
+        code, lasting, modules = self.identity
+        if not lasting or not all(module in sys.modules for module in modules):  # which loading it would import
+            return None
+        return disk.key(name, self._sources[name], _SIGNATURES[name], repr(OPTIONS), code, *modules)
+
     def _executed(self, name: str, text: str, names: dict[str, Any]) -> Callable[..., None]:
         """The loop as a function over these names; a debugger finds its text."""
-        file = f"<livesmc2 {name} {self.fingerprint[:12]}>"
+        file = f"<livesmc2 {name} {self.identity.code[:12]}>"
         linecache.cache[file] = (len(text), None, text.splitlines(True), file)
         # Machine code that is loaded from the disk wants the name of a module that can be imported.
         space: dict[str, Any] = {"__name__": __name__, **_HELPERS, **self.records, **names}

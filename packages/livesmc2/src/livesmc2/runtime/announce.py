@@ -42,7 +42,7 @@ class Announcements:
         }
         content = {
             "model": model.name,
-            "digest": smc._program.fingerprint,
+            "digest": smc._program.identity.code,
             "settings": settings,
             "seed": smc.seed,
             "parameters": model.parameter_fields.labels(),

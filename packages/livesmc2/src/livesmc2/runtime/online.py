@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from livesmc2.compiler.identity import describe, difference
 from livesmc2.compiler.program import probe, program_of
 from livesmc2.kernel.rng import derive
 from livesmc2.kernel.summary import weighted_quantiles
@@ -25,7 +26,7 @@ from livesmc2.runtime.cloud import Anchor, Cloud, Normal, References
 from livesmc2.runtime.forecast import Forecast, simulate
 from livesmc2.runtime.step import LEVELS, Step, summarise_state, summarise_theta
 
-FORMAT = "livesmc2.engine/1"
+FORMAT = "livesmc2.engine/2"
 
 
 class ImpossibleObservation(ValueError):
@@ -440,8 +441,7 @@ class OnlineSMC2:
         """Write everything to one file, or an entry `smc2` of a mapping: versioned, with a checksum, no pickle."""
         content = {
             "format": FORMAT,
-            "fingerprint": self._program.fingerprint,
-            "labels": [self.model.parameter_fields.labels(), self.model.state_fields.labels()],
+            "model": describe(self.model),
             "seed": self.seed,
             "settings": self.settings,
             "state": self._state(),
@@ -463,19 +463,16 @@ class OnlineSMC2:
         threads: int | None = None,
         compiled: bool = True,
     ) -> OnlineSMC2:
-        """What was saved; going on is going on, to the bit. The model must be the one that was saved.
+        """What was saved; going on is going on, to the bit. The model must be the one that was saved: the same source,
+        referring to the same values, under whatever version of Python.
 
         With a sink its messages go on where those of the saved engine ended.
         """
         content = store.read(path)
         if content.get("format") != FORMAT:
             raise store.StoreError(f"{path}: its format is {content.get('format')!r}, this version reads {FORMAT!r}")
-        program = program_of(model, compiled)
-        if content["fingerprint"] != program.fingerprint:
-            raise store.StoreError(
-                f"{path} belongs to another model, or to this one under another version of Python: it has the "
-                f"parameters and states {content['labels']}, and its functions, or what they refer to, differ"
-            )
+        if (reason := difference(content["model"], model)) is not None:
+            raise store.StoreError(f"{path} belongs to another model: {reason}")
         settings = dict(content["settings"])
         smc = cls(
             model, prior, seed=content["seed"], executor=executor, threads=threads, compiled=compiled, **settings
