@@ -9,11 +9,13 @@ import livesmc2_travelling as travelling
 import numpy as np
 import pytest
 from livesmc2 import OnlineSMC2, messages, run, run_many, stream
+from livesmc2.runtime import blocks, online
+from livesmc2.runtime.tasks import Workers
 from livesmc2_exact import level, level_series
 
 MODEL, PRIOR = level()
 YS = level_series(25)
-OPTIONS: dict[str, Any] = {"n_theta": 60, "n_x": 40, "seed": 3, "max_n_x": 160, "min_acceptance": 0.3}
+OPTIONS: dict[str, Any] = {"n_theta": 60, "n_x": 40, "seed": 3, "max_n_x": 160, "min_acceptance": 0.7}
 
 
 def test_messages_are_those_declared_and_count_without_gaps() -> None:
@@ -62,12 +64,29 @@ def test_stop_keeps_what_there_is() -> None:
     pulled.close()
 
 
-def test_threads_and_executors_give_the_same_bits() -> None:
+def test_threads_and_executors_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Updates, moves and exchanges, in this thread, in several, and as tasks of an executor."""
     expected = run(MODEL, PRIOR, YS, threads=1, **OPTIONS)
-    for settings in ({"threads": 2}, {"threads": 7}, {"executor": ThreadPoolExecutor(2)}):
+    assert sum(step.exchanges for step in expected.history) >= 2
+    monkeypatch.setattr(online, "_WORTH_THE_WAY", 1)
+    monkeypatch.setattr(blocks, "_WORTH_A_THREAD", 1)
+    done: list[str] = []
+    original = Workers.run
+
+    def counted(self: Workers, function: Any, tasks: Any, **more: Any) -> Any:
+        done.append(function.__name__)
+        return original(self, function, tasks, **more)
+
+    monkeypatch.setattr(Workers, "run", counted)
+    for settings in ({"threads": 2}, {"threads": 7}, {"executor": ThreadPoolExecutor(1)},
+                     {"executor": ThreadPoolExecutor(3)}):  # fmt: skip
         found = run(MODEL, PRIOR, YS, **OPTIONS, **settings)  # type: ignore[arg-type]
         assert found.log_evidence == expected.log_evidence
         assert np.array_equal(found.state["level"], expected.state["level"])
+    moves = sum(len(step.acceptance) for step in expected.history)
+    exchanges = sum(step.exchanges for step in expected.history)
+    assert done.count("run_block") == 2 * (len(YS) + moves)
+    assert done.count("trace") == done.count("condition") == 2 * exchanges
 
 
 def spawned() -> ProcessPoolExecutor:
@@ -79,9 +98,11 @@ def test_b10_a_dead_worker_is_survived() -> None:
     bits of this one."""
     travelling.reset()
     model = travelling.model(deadly=True)
-    expected = run(travelling.model(), travelling.prior(), YS[:4], 20, 10, seed=1, n_moves=2, max_n_x=10)
+    settings: dict[str, Any] = {"n_moves": 2, "min_acceptance": 0.99, "max_n_x": 20}
+    expected = run(travelling.model(), travelling.prior(), YS[:4], 20, 10, seed=1, **settings)
     assert expected.rejuvenations
-    found = run(model, travelling.prior(), YS[:4], 20, 10, seed=1, n_moves=2, max_n_x=10, executor=spawned)
+    assert expected.n_x == 20
+    found = run(model, travelling.prior(), YS[:4], 20, 10, seed=1, **settings, executor=spawned)
     assert found.log_evidence == expected.log_evidence
     assert np.array_equal(found.state["level"], expected.state["level"])
     assert travelling.died()

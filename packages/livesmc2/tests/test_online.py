@@ -170,65 +170,6 @@ def test_a_window_on_a_hidden_state_is_close_to_exact() -> None:
     assert sizes == {50}  # what is kept does not grow
 
 
-def test_the_exchange_keeps_posterior_and_evidence() -> None:
-    """Filters of 25 particles grow to 200 by conditional filters; weights and evidence are not touched by it.
-
-    Over 16 runs most filters did grow, and means lie within 4 standard errors of the exact values, log Z with 0.1 for
-    its half variance.
-    """
-    ys = level_series(30)
-    exact = level_posterior(ys)
-    model, prior = level()
-    settings: dict[str, Any] = {"n_moves": 3, "min_acceptance": 0.35, "max_n_x": 200, "proposal": "random_walk"}
-    engines = [run(model, prior, ys, 100, 25, seed=k, threads=1, **settings) for k in range(16)]
-    assert sum(engine.n_x == 200 for engine in engines) >= 12
-    mean, error = mean_and_error(np.array([engine.log_evidence for engine in engines]))
-    assert abs(mean - exact["log_evidence"]) < 4 * error + 0.1
-    for name in ("sigma_y", "level"):
-        mean, error = mean_and_error(np.array([engine.mean(name) for engine in engines]))
-        assert abs(mean - exact[name]) < 4 * error
-
-
-def test_an_exchanged_filter_has_the_law_of_a_fresh_one() -> None:
-    """One theta of weight one, so that its filter is a draw of the pseudo-marginal target: L^ under it, after an
-    exchange from 40 to 80 particles, has the mean of 1 / L^ that it must have: E[1 / L^] = 1 / L under the target.
-
-    200 parameters at the same value; 3.5 standard errors.
-    """
-    from livesmc2.compiler.program import program_of
-    from livesmc2.runtime.blocks import Crew, Filters, Series, advance, make_rule
-    from livesmc2.runtime.cloud import Anchor, Cloud, References
-    from livesmc2.runtime.moves import exchange
-    from livesmc2_exact import level_kalman
-
-    model, prior = level()
-    program, rule, crew = program_of(model), make_rule(0.5, "systematic"), Crew(1)
-    ys = level_series(12)
-    rows = model.rows(ys)
-    series = Series(rows, np.empty((12, 0)), 12)
-    n = 2000
-    theta = np.tile([0.3, 0.7], (n, 1))
-    filters = Filters.empty(n, 1, 20, 12)
-    advance(program, filters, theta, series, 0, 12, root=5, rule=rule, crew=crew)
-    ll = filters.total(12)
-    exact = float(level_kalman(np.array(0.3), np.array(0.7), ys)[0])
-    weights = np.exp(ll - exact)
-    chosen = np.random.default_rng(1).choice(n, n, p=weights / weights.sum())
-    filters.take(chosen)
-    smc = OnlineSMC2(model, prior, n, 20, seed=1, threads=1)
-    cloud = Cloud(smc.prior, smc.prior.to_line(theta), theta, np.full(n, -math.log(n)), filters, [Anchor(0)],
-                  References.none(n, 1))  # fmt: skip
-    for n_x in (40, 80):  # the second goes through filters that are conditional themselves
-        exchange(program, cloud, series, 3, rule, crew, n_x)
-        inverse = np.exp(exact - cloud.filters.total(12))
-        mean, _ = mean_and_error(inverse)
-        blocks = inverse.reshape(40, -1).mean(axis=1)
-        assert abs(mean - 1) < 3.5 * mean_and_error(blocks)[1] + 0.01
-        means = (cloud.filters.x[:, 0] * cloud.filters.w).sum(axis=1)
-        kalman = float(level_kalman(np.array(0.3), np.array(0.7), ys)[1])
-        assert means.mean() == pytest.approx(kalman, abs=0.02)
-
-
 def test_the_boarding_school_with_differential_equations() -> None:
     """The posterior table and log Z = -67.240 of Gauss-Legendre quadrature; N_x = 1, as nothing is random.
 

@@ -19,17 +19,17 @@ from livesmc2.compiler import disk, support
 from livesmc2.compiler.functions import OPTIONS, compilable, uncompiled
 from livesmc2.compiler.identity import identity
 from livesmc2.compiler.source import sources
-from livesmc2.kernel import rng, weights
+from livesmc2.kernel import conditional, rng, weights
 from livesmc2.kernel import samplers as _samplers  # noqa: F401 - attaches the generator's methods
 from livesmc2.model.state_space import DRAWING, ModelError, StateSpaceModel
 
 _SIGNATURES = {
     "filter_block": "void(i8[::1], i8[::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], i8, i8, u8, b1, "
     "u8[:,::1], f8[:,::1], i8, f8, i8, f8[::1], i8[::1])",
-    "conditional_block": "void(i8[::1], i8[::1], f8[:,:,::1], f8[:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], "
-    "f8[:,::1], i8, i8, u8, u8[:,::1], f8[:,::1], i8, f8)",
+    "conditional_block": "void(i8[::1], i8[::1], f8[:,:,::1], f8[:,::1], f8[:,:,::1], f8[:,::1], i8[::1], f8[:,::1], "
+    "f8[:,::1], f8[:,::1], i8, i8, u8, u8[:,::1], f8[:,::1], i8, f8, i8)",
     "traced_block": "void(i8[::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], i8, i8, u8[:,::1], i8, "
-    "f8, i8, f8[:,:,::1], i8, i8[::1], f8[::1], f8[:,:,::1], i8[::1])",
+    "f8, i8, f8[:,:,::1], f8[:,::1], i8[::1], i8, i8[::1], f8[::1], f8[:,:,::1], f8[:,::1], i8[::1])",
     "simulate_block": "void(f8[:,::1], f8[:,::1], f8[:,::1], i8, u8, f8[:,:,::1], f8[:,:,::1])",
     "likelihood_block": "void(f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], i8, f8[::1])",
     "backward_block": "void(f8[:,:,::1], f8[:,::1], f8[:,::1], f8[:,::1], u8, f8[:,:,::1])",
@@ -41,7 +41,7 @@ _HELPERS: dict[str, Any] = {
     "weigh": weights.weigh,
     "effective_sample_size": weights.effective_sample_size,
     "resample": weights.resample,
-    "resample_through": weights.resample_through,
+    "resample_through": conditional.resample_through,
 }
 
 

@@ -109,7 +109,8 @@ NO_BOUND = """\
 """
 
 CONDITIONAL = """
-def conditional_block(rows, slots, x, w, path, theta, ys, cov, t0, t1, root, keys, increments, offset, threshold):
+def conditional_block(rows, slots, x, w, path, corrections, lines, theta, ys, cov, t0, t1, root, keys, increments,
+                      offset, threshold, scheme):
     n = x.shape[2]
     ancestors = np.empty(n + 1, np.int32)
     ll = np.empty(n)
@@ -119,6 +120,7 @@ def conditional_block(rows, slots, x, w, path, theta, ys, cov, t0, t1, root, key
         p = {theta}
         xm = x[m]
         wm = w[m]
+        line = lines[m]
         slot_key = subkey(root, slots[m])
         for t in range(t0, t1):
             key = subkey(slot_key, t)
@@ -135,7 +137,7 @@ def conditional_block(rows, slots, x, w, path, theta, ys, cov, t0, t1, root, key
                     wm[i] = 1.0 / n
             else:
                 if effective_sample_size(wm) < threshold * n:
-                    resample_through(wm, hashed_uniform(key, 0), 0, ancestors)
+                    line = resample_through(wm, key, scheme, line, ancestors)
                     for j in range(x.shape[1]):
                         for i in range(n):
                             old[j, i] = xm[j, i]
@@ -143,31 +145,32 @@ def conditional_block(rows, slots, x, w, path, theta, ys, cov, t0, t1, root, key
                             xm[j, i] = old[j, ancestors[i]]
                     for i in range(n):
                         wm[i] = 1.0 / n
-                for i in range(n):
-                    {new} = as_tuple(transition(rng, {state}, p, when))
-                    {store}
+{move}
             for j in range(x.shape[1]):
-                xm[j, 0] = path[m, t - t0, j]
+                xm[j, line] = path[m, t - t0, j]
+            ll[line] = corrections[m, t - t0]
             step = 0.0
             if observed:
-                for i in range(n):
-                    ll[i] = sum_of_present(log_likelihood(y, {state}, p, when), y)
+{score}
                 step, bad = weigh(wm, ll)
             increments[m, t - offset] = step
+        lines[m] = line
 """
 
 TRACED = """
-def traced_block(rows, x, w, theta, ys, cov, t0, t1, keys, offset, threshold, scheme, reference, start, until,
-                 choice, path, origin):
+def traced_block(rows, x, w, theta, ys, cov, t0, t1, keys, offset, threshold, scheme, reference, reference_corrections,
+                 lines, start, until, choice, path, corrections, origin):
     n = x.shape[2]
     ancestors = np.empty((t1 - t0, n + 1), np.int32)
     history = np.empty((t1 - t0, x.shape[1], n))
+    ratios = np.zeros((t1 - t0, n))
     ll = np.empty(n)
     wm = np.empty(n)
     xm = np.empty((x.shape[1], n))
     for r in range(len(rows)):
         m = rows[r]
         p = {theta}
+        line = lines[m]
         for i in range(n):
             wm[i] = w[m, i]
             for j in range(x.shape[1]):
@@ -190,7 +193,7 @@ def traced_block(rows, x, w, theta, ys, cov, t0, t1, keys, offset, threshold, sc
             else:
                 if effective_sample_size(wm) < threshold * n:
                     if t < until[m]:
-                        resample_through(wm, hashed_uniform(key, 0), 0, chosen)
+                        line = resample_through(wm, key, scheme, line, chosen)
                     else:
                         resample(wm, key, scheme, chosen)
                     for j in range(x.shape[1]):
@@ -203,8 +206,10 @@ def traced_block(rows, x, w, theta, ys, cov, t0, t1, keys, offset, threshold, sc
 {move}
             if t < until[m]:
                 for j in range(x.shape[1]):
-                    xm[j, 0] = reference[m, t - start, j]
+                    xm[j, line] = reference[m, t - start, j]
+                ll[line] = reference_corrections[m, t - start]
             if observed:
+{note}
 {score}
                 weigh(wm, ll)
             for j in range(x.shape[1]):
@@ -219,8 +224,15 @@ def traced_block(rows, x, w, theta, ys, cov, t0, t1, keys, offset, threshold, sc
         for t in range(t1 - 1, t0 - 1, -1):
             for j in range(x.shape[1]):
                 path[m, t - t0, j] = history[t - t0, j, last]
+            corrections[m, t - t0] = ratios[t - t0, last]
             last = ancestors[t - t0, last]
         origin[m] = last
+"""
+
+GUIDED_NOTE = """\
+                if t > 0:
+                    for i in range(n):
+                        ratios[t - t0, i] = ll[i]
 """
 
 SIMULATE = """
@@ -342,6 +354,7 @@ def sources(model: StateSpaceModel) -> dict[str, str]:
     }
     guided = model.guide is not None
     words["move"] = (GUIDED_MOVE if guided else MOVE).format(**words)
+    words["note"] = GUIDED_NOTE if guided else ""
     words["score"] = (GUIDED_SCORE if guided else SCORE).format(**words)
     bounded = model.log_likelihood_bound is not None and not guided
     words["bound"] = (BOUND if bounded else NO_BOUND).format(**words)
@@ -349,11 +362,10 @@ def sources(model: StateSpaceModel) -> dict[str, str]:
     made = {
         "filter_block": FILTER,
         "traced_block": TRACED,
+        "conditional_block": CONDITIONAL,
         "simulate_block": SIMULATE,
         "likelihood_block": LIKELIHOOD,
     }
-    if not guided:
-        made["conditional_block"] = CONDITIONAL
     if model.log_transition is not None:
         made["backward_block"] = BACKWARD
     return {name: template.format(**words) for name, template in made.items()}

@@ -50,13 +50,22 @@ def fitted_normal(u: np.ndarray, weights: np.ndarray) -> Normal:
 class Anchor:
     """A moment from which filters can be run anew: after the first `time` observations.
 
-    past is p(theta | those observations), None for the prior; x and w are the filters' states, None at time 0.
+    past is p(theta | those observations), None for the prior; x and w are the filters' states, None at time 0. lines
+    (n_theta,) says which of a conditional filter's particles follows its path here, None if no filter was made so.
     """
 
     time: int
     past: Normal | None = None
     x: np.ndarray | None = None
     w: np.ndarray | None = None
+    lines: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> None:
+        """Become the anchor of these rows."""
+        for name in ("x", "w", "lines"):
+            part = getattr(self, name)
+            if part is not None:
+                setattr(self, name, np.ascontiguousarray(part[rows]))
 
 
 @dataclass
@@ -65,6 +74,8 @@ class References:
 
     path: np.ndarray
     """(n_theta, times, state)."""
+    corrections: np.ndarray
+    """A guide's log f - log q along them (n_theta, times)."""
     start: int
     """The time of the first."""
     until: np.ndarray
@@ -73,7 +84,11 @@ class References:
     @classmethod
     def none(cls, n: int, state_width: int) -> References:
         """No filter is conditional."""
-        return cls(np.zeros((n, 0, state_width)), 0, np.zeros(n, np.int64))
+        return cls(np.zeros((n, 0, state_width)), np.zeros((n, 0)), 0, np.zeros(n, np.int64))
+
+    def of(self, rows: np.ndarray) -> References:
+        """Those of these rows."""
+        return References(self.path[rows], self.corrections[rows], self.start, self.until[rows])
 
 
 @dataclass
@@ -124,11 +139,9 @@ class Cloud:
         rows = ancestors[:n].astype(np.int64)
         self.u, self.theta = self.u[rows], self.theta[rows]
         self.filters.take(rows)
-        self.references.path = np.ascontiguousarray(self.references.path[rows])
-        self.references.until = self.references.until[rows]
+        self.references = self.references.of(rows)
         for anchor in self.anchors:
-            if anchor.x is not None and anchor.w is not None:
-                anchor.x, anchor.w = np.ascontiguousarray(anchor.x[rows]), np.ascontiguousarray(anchor.w[rows])
+            anchor.take(rows)
         self.log_weights = np.full(n, -np.log(n))
 
     def slide(self, time: int, window: int) -> None:

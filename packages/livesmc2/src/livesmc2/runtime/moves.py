@@ -5,7 +5,6 @@ Chopin, Jacob and Papaspiliopoulos 2013, "SMC²: an efficient algorithm for sequ
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,9 +13,9 @@ import numpy as np
 
 from livesmc2.compiler.program import Program
 from livesmc2.kernel.rng import derive
-from livesmc2.kernel.weights import SYSTEMATIC, resample_through
 from livesmc2.runtime.blocks import Crew, Filters, Rule, Series, advance
-from livesmc2.runtime.cloud import Anchor, Cloud, Normal, References, fitted_normal
+from livesmc2.runtime.cloud import Anchor, Cloud, Normal, fitted_normal
+from livesmc2.runtime.exchange import exchange
 
 PRIOR, ONLINE, RESAMPLE, PROPOSE, REPLAY, EXCHANGE, FORECAST, SUMMARY, SMOOTH = range(9)
 """What random numbers are for: the first index below the seed."""
@@ -76,12 +75,10 @@ def rejuvenate(
             log_past = _move(program, cloud, series, seed, move, rule, crew, fitted, log_past, spare, settings, done)
         recent = done.acceptance[first:]
         too_few = bool(recent) and float(np.mean(recent)) < settings.min_acceptance
-        # The conditional filter is one of systematic resampling, and a guide's density cannot be asked for a path.
-        possible = rule.scheme == SYSTEMATIC and program.model.guide is None
-        room = possible and 2 * cloud.filters.n_x <= settings.max_n_x
-        if not (too_few and room):
+        n_x = 2 * cloud.filters.n_x
+        if not too_few or n_x > settings.max_n_x:
             return done
-        spare = exchange(program, cloud, series, seed, rule, crew, 2 * cloud.filters.n_x)
+        spare = exchange(program, cloud, series, derive(seed, EXCHANGE, time, n_x), rule, crew, n_x)
         done.exchanges += 1
 
 
@@ -181,72 +178,6 @@ def replay(
             root=root, rule=rule, crew=crew, rows=rows, floors=needed, travel=True,
         )  # fmt: skip
     return states, faults
-
-
-def trace_paths(
-    program: Program, cloud: Cloud, series: Series, seed: int, rule: Rule, crew: Crew
-) -> tuple[np.ndarray, np.ndarray]:
-    """One path of the hidden state for each parameter, drawn from its filter by ancestry, and its first ancestor.
-
-    The filters are run again from their stored keys, so nothing but those need be kept: paths (n_theta, times since
-    the older anchor, state) and, at that anchor, the index of the particle it came from (n_theta,).
-    """
-    n, width = len(cloud.theta), cloud.filters.x.shape[1]
-    anchor, filters, known = cloud.anchors[0], cloud.filters, cloud.references
-    steps = series.length - anchor.time
-    x = filters.x if anchor.x is None else anchor.x
-    w = filters.w if anchor.w is None else anchor.w
-    choice = np.random.Generator(np.random.SFC64(seed)).random(n)
-    path, origin = np.empty((n, steps, width)), np.zeros(n, np.int64)
-
-    def work(rows: np.ndarray) -> None:
-        program.traced_block(
-            rows, x, w, cloud.theta, series.ys, series.cov, anchor.time, series.length, filters.keys, filters.offset,
-            rule.threshold, rule.scheme, known.path, known.start, known.until, choice, path, origin,
-        )  # fmt: skip
-
-    crew.each(work, np.arange(n), n * filters.n_x * steps)
-    return path, origin
-
-
-def exchange(program: Program, cloud: Cloud, series: Series, seed: int, rule: Rule, crew: Crew, n_x: int) -> Filters:
-    """Give every parameter a filter of `n_x` particles, by a conditional filter through a path of the old one.
-
-    The path is a draw from the exact posterior of the hidden states given the parameter, so the new filter has the
-    law that it must have, and neither weights nor evidence change (Chopin et al. 2013, section 3.6.2; Andrieu, Doucet
-    and Holenstein 2010). A spare of the new size is returned.
-    """
-    time, old = series.length, cloud.filters
-    n, width = len(cloud.theta), old.x.shape[1]
-    path, origin = trace_paths(program, cloud, series, derive(seed, EXCHANGE, time, n_x, 0), rule, crew)
-    root = derive(seed, EXCHANGE, time, n_x, 1)
-    made = Filters.empty(n, width, n_x, old.increments.shape[1], old.offset)
-    first = cloud.anchors[0]
-    if first.x is not None and first.w is not None:
-        ancestors = np.empty(n_x + 1, np.int32)
-        for m in range(n):
-            resample_through(first.w[m], _uniform(derive(root, m)), origin[m], ancestors)
-            made.x[m] = first.x[m][:, ancestors[:n_x]]
-        first.x, first.w = made.x.copy(), made.w.copy()
-    t0 = first.time
-    for anchor in [*cloud.anchors[1:], None]:
-        t1 = time if anchor is None else anchor.time
-        part = np.ascontiguousarray(path[:, t0 - first.time : t1 - first.time])
-
-        def work(rows: np.ndarray, t0: int = t0, t1: int = t1, part: np.ndarray = part) -> None:
-            program.conditional_block(
-                rows, np.arange(n), made.x, made.w, part, cloud.theta, series.ys, series.cov, t0, t1, np.uint64(root),
-                made.keys, made.increments, made.offset, rule.threshold,
-            )  # fmt: skip
-
-        if t1 > t0:
-            crew.each(work, np.arange(n), n * n_x * (t1 - t0))
-        if anchor is not None:
-            anchor.x, anchor.w = made.x.copy(), made.w.copy()
-        t0 = t1
-    cloud.filters = made
-    cloud.references = References(path, first.time, np.full(n, time))
-    return copy.deepcopy(made)
 
 
 def _uniform(key: int) -> float:

@@ -27,6 +27,8 @@ from livesmc2.runtime.forecast import Forecast, simulate
 from livesmc2.runtime.step import LEVELS, Step, summarise_state, summarise_theta
 
 FORMAT = "livesmc2.engine/2"
+_WORTH_THE_WAY = 20_000
+"""Particles below which an update does not travel to an executor."""
 
 
 class ImpossibleObservation(ValueError):
@@ -44,8 +46,9 @@ class OnlineSMC2:
         rejuvenations thin out, and memory that grows by 16 n_theta bytes an observation. W replays the last W to
         2 W - 1 observations, from a stored normal law of the posterior before them: the cost of any step and the
         memory are bounded (three times the states, apart from the observations themselves).
-    sink: any callable of one message. executor: where the filters of moves run, a concurrent.futures.Executor or a
-        function that makes one; threads: without one, over how many threads (None: all cores). Neither changes bits.
+    sink: any callable of one message. executor: where filters run, a concurrent.futures.Executor or a function that
+        makes one: those of all moves and exchanges, and those of updates of 20,000 particles or more, below which the
+        way there takes longer. threads: without one, over how many threads (None: all cores). Neither changes bits.
     checkpoint: a path or a mapping of bytes, where the state is kept after each rejuvenation and at `close`.
     ess_threshold: a rejuvenation is due when the parameters' effective sample size falls below this fraction; the
         states' filters resample by the same fraction. resampling: systematic, stratified or multinomial (of states).
@@ -53,8 +56,7 @@ class OnlineSMC2:
     proposal: random_walk (2.38 / sqrt(d) times the particles' covariance, on the transformed scale), independent
         (a Student t fitted to the particles) or mixed (the two in turn). covariance (d, d): moves are random walks
         with this one, fixed (with ess_threshold=1 the evidence is unbiased then; as things adapt it is consistent).
-    min_acceptance, max_n_x: when moves accept less, states are doubled, up to max_n_x (None: 8 n_x; n_x: never); with
-        systematic resampling and without a guide.
+    min_acceptance, max_n_x: when moves accept less, states are doubled, up to max_n_x (None: 8 n_x; n_x: never).
     on_impossible: "raise" ImpossibleObservation, or "skip" the observation, which is counted and said in its step. An
         observation that raised counts as missing if you go on.
     snapshot_every: keep a snapshot in memory each so many observations, from which `revise` goes on; without, it
@@ -173,18 +175,21 @@ class OnlineSMC2:
     def _take_in(self, row: np.ndarray, covariate_row: np.ndarray) -> Step:
         cloud, series, t = self._cloud, self._series, self._series.length
         series.append(row, covariate_row)
-        faults = advance(
-            self._program, cloud.filters, cloud.theta, series, t, t + 1,
-            root=derive(self.seed, moves.ONLINE), rule=self._rule, crew=self._crew,
-        )  # fmt: skip
-        column = cloud.filters.increments[:, t - cloud.filters.offset]
-        increment = _log_sum(cloud.log_weights + column)
+        guided = self.model.guide is not None
+        before = (cloud.filters.x.copy(), cloud.filters.w.copy()) if guided else None
+        faults = self._advance(t)
+        increment = _log_sum(cloud.log_weights + cloud.filters.increments[:, t - cloud.filters.offset])
         skipped = increment == -math.inf
         if skipped:
-            # The filters kept their weights: with the observation taken back they are those of a missing one.
-            series.ys[t], column[:], increment = math.nan, 0.0, 0.0
+            series.ys[t], increment = math.nan, 0.0
+            cloud.filters.increments[:, t - cloud.filters.offset] = 0.0
+            # The filters kept their weights: with the observation taken back they are those of a missing one. Only a
+            # guide knew of it.
+            if before is not None:
+                cloud.filters.x, cloud.filters.w = before
+                self._advance(t)
         else:
-            cloud.log_weights = cloud.log_weights + column - increment
+            cloud.log_weights = cloud.log_weights + cloud.filters.increments[:, t - cloud.filters.offset] - increment
         self.log_evidence += increment
         weights = cloud.weights
         ess = float(1.0 / (weights @ weights))
@@ -222,6 +227,15 @@ class OnlineSMC2:
                 "in log_likelihood is the usual remedy"
             )
         return step
+
+    def _advance(self, t: int) -> int:
+        """The filters' step at time t; how many faults there were."""
+        cloud = self._cloud
+        return advance(
+            self._program, cloud.filters, cloud.theta, self._series, t, t + 1,
+            root=derive(self.seed, moves.ONLINE), rule=self._rule, crew=self._crew,
+            travel=cloud.filters.w.size >= _WORTH_THE_WAY,
+        )  # fmt: skip
 
     def revise(self, t: int, y: Any) -> Step:
         """Set observation t right: late, or corrected. The state becomes that of a run that had it so from the start.
@@ -416,6 +430,7 @@ class OnlineSMC2:
                         "past": None if anchor.past is None else anchor.past._asdict(),
                         "x": anchor.x,
                         "w": anchor.w,
+                        "lines": anchor.lines,
                     }
                     for anchor in cloud.anchors
                 ],
@@ -429,7 +444,7 @@ class OnlineSMC2:
         self._series = Series.empty(self.model, max(64, 2 * t))
         self._series.ys[:t], self._series.cov[:t], self._series.length = state["ys"], state["cov"], t
         anchors = [
-            Anchor(one["time"], None if one["past"] is None else Normal(**one["past"]), one["x"], one["w"])
+            Anchor(**(one | {"past": None if one["past"] is None else Normal(**one["past"])}))
             for one in state["anchors"]
         ]
         filters, references = Filters(**state["filters"]), References(**state["references"])
