@@ -121,6 +121,7 @@ def test_a_prior_that_is_nan_is_said() -> None:
         ({"executor": 5}, "executor must be"),
         ({"sink": 5}, "sink must be"),
         ({"checkpoint": 5}, "checkpoint is a path"),
+        ({"horizon": -1}, "horizon must be"),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, Any], words: str) -> None:
@@ -213,5 +214,10 @@ def test_forecasts_say_what_they_need() -> None:
         _ = smc.forecast(2).observations
     with pytest.raises(ValueError, match="horizon"):
         smc.forecast(0)
+    with pytest.raises(ModelError, match=r"horizon.*observe"):
+        OnlineSMC2(counts(), {"rate": stats.gamma(2)}, 10, 10, horizon=1)
+    seasonal = counts(observe=lambda rng, x, theta, t: 1.0, covariates=("season",))
+    with pytest.raises(ValueError, match=r"covariates .'season',. of times to come"):
+        OnlineSMC2(seasonal, {"rate": stats.gamma(2)}, 10, 10, horizon=1)
     with pytest.raises(ValueError, match="states must be"):
         models.hidden_markov(1)

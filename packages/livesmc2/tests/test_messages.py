@@ -36,6 +36,20 @@ def test_messages_are_those_declared_and_count_without_gaps() -> None:
     assert steps[3]["theta"]["quantiles"].shape == (5, 2)
 
 
+def test_steps_forecast_as_far_as_asked() -> None:
+    told: list[dict[str, Any]] = []
+    smc = run(MODEL, PRIOR, YS[:6], sink=told.append, horizon=3, **OPTIONS)
+    found = [m["forecast"] for m in told if m["part"] == "steps"]
+    assert all(one.shape == (5, 3, 1) for one in found)
+    assert (np.diff(found[-1], axis=0) > 0).all()
+    exact = smc.forecast(3, n_draws=20_000).quantiles()
+    assert np.abs(found[-1][:, :, 0] - exact).max() < 0.4
+    assert told[0]["settings"]["horizon"] == 3
+    silent = run(MODEL, PRIOR, YS[:6], **OPTIONS)
+    assert silent.log_evidence == smc.log_evidence
+    assert silent.history[-1].forecast is None
+
+
 def test_a_sink_changes_nothing_and_one_that_raises_ends_the_run() -> None:
     silent, heard = run(MODEL, PRIOR, YS, **OPTIONS), run(MODEL, PRIOR, YS, sink=lambda m: None, **OPTIONS)
     assert silent.log_evidence == heard.log_evidence

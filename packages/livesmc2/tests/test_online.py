@@ -139,6 +139,27 @@ def test_b7_a_window_on_the_stored_posterior_does_not_forget() -> None:
     assert abs(evidence) < 0.5
 
 
+def test_a_window_replays_the_newest_observation_and_w_to_2w_minus_1_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As documented, at every step; what is kept does not grow."""
+    from livesmc2.runtime import moves
+
+    lengths: list[int] = []
+    original = moves.replay
+
+    def counted(program: Any, anchors: Any, theta: Any, series: Any, *rest: Any) -> Any:
+        lengths.append(series.length - anchors[0].time)
+        return original(program, anchors, theta, series, *rest)
+
+    monkeypatch.setattr(moves, "replay", counted)
+    model, prior = level()
+    smc = OnlineSMC2(model, prior, 10, 5, seed=1, window=6, ess_threshold=1.0, n_moves=1, max_n_x=5, threads=1)
+    for y in level_series(60):
+        smc.update(y)
+    assert lengths == [*range(1, 13), *(8 * [7, 8, 9, 10, 11, 12])]
+    assert smc._cloud.filters.increments.shape[1] == 12
+    assert len(smc._cloud.anchors) == 2
+
+
 def test_b7_forgetting_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The poison: the prior in place of what was stored."""
     from livesmc2.runtime import cloud

@@ -7,6 +7,8 @@ Parts `run` and `steps` are lossless: their content follows from model, prior, d
 from collections.abc import Callable
 from typing import Any, TypedDict
 
+import numpy as np
+
 Message = dict[str, Any]
 Sink = Callable[[Message], Any]
 """Any callable of one message. If it raises, the run stops; its `flush()`, if any, is called at the end."""
@@ -60,6 +62,8 @@ class Step(TypedDict):
     """mean, sd (parameter,) and quantiles (level, parameter) in the order of the start message."""
     state: dict[str, Any]
     """The same of the state: over the states of all parameters."""
+    forecast: np.ndarray | None
+    """Quantiles (level, h, component) of the observations at t + 1, t + 2, ..., where a horizon was asked for."""
 
 
 class Progress(TypedDict):

@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import json
 import os
-import pickle
 import sys
 import tempfile
 import zlib
@@ -20,11 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite
+import llvmlite.binding as llvm
 import numba
+import numba._dynfunc
+import numba.core.compiler
+import numba.core.sigutils
+import numba.core.typing
 import numpy as np
-from numba.core import compiler, config, serialize
+from numba.core import config
+from numba.core.environment import Environment
 from numba.core.registry import cpu_target
 
+_numba: Any = numba  # whose functions have no types
 PACKAGE = Path(__file__).parent.parent
 SUFFIX = ".machine"
 KEPT = 300
@@ -84,33 +91,68 @@ def folders() -> list[Path]:
         return [PACKAGE / "__pycache__"]
 
 
-def load(name: str) -> Any | None:
-    """What Numba compiled, kept under this name; None where there is none, or it is damaged."""
-    for folder in folders():
-        path = folder / (name + SUFFIX)
-        try:
-            content = path.read_bytes()
-        except OSError:
-            continue
-        if hashlib.blake2b(content[_CHECKSUM:], digest_size=_CHECKSUM).digest() != content[:_CHECKSUM]:
-            continue
-        with contextlib.suppress(OSError):
-            os.utime(path)
-        context = cpu_target.target_context
-        context.refresh()
-        rebuild: Any = compiler.CompileResult._rebuild
-        return rebuild(context, *pickle.loads(zlib.decompress(content[_CHECKSUM:])))
-    return None
+def load(name: str, signature: str) -> Any | None:
+    """What Numba compiled, kept under this name; None where there is none, or it is damaged, or lacks what it needs.
+
+    It is put together from its parts, as Numba does after it has compiled; nothing in a file is ever unpickled.
+    """
+    content = next(filter(None, (_read(folder / (name + SUFFIX)) for folder in folders())), None)
+    if content is None:
+        return None
+    head, _, rest = content.partition(b"\n")
+    about = json.loads(head)
+    if not all(llvm.address_of_symbol(symbol) is not None for symbol in about["needed"]):
+        return None
+    context = cpu_target.target_context
+    context.refresh()
+    code = rest[: about["size"]], rest[about["size"] :]
+    library = context.codegen().unserialize_library((name, "object", code))
+    environment = Environment(globals())  # of the constants that nothing here has
+    for named in about["environments"]:
+        library.codegen.set_env(named, environment)
+    pointer = library.get_pointer_to_function(about["symbol"])
+    loop = _numba._dynfunc.make_function(sys.modules[__name__], name, "", pointer, environment, (library,))
+    arguments, result = _numba.core.sigutils.normalize_signature(signature)
+    return _numba.core.compiler.compile_result(
+        entry_point=loop,
+        signature=_numba.core.typing.signature(result, *arguments),
+        objectmode=False,
+        library=library,
+        environment=environment,
+        target_context=context,
+        typing_context=context.typing_context,
+    )
 
 
 def keep(name: str, result: Any) -> bool:
     """Write what Numba compiled to the first folder that takes it; whether that could be done."""
-    if result.lifted or result.library.has_dynamic_globals:  # it holds addresses of this process
+    library, environments = result.library, {result.environment, *result._find_referenced_environments()}
+    # Addresses in this process, what must run before, and constants that are Python objects have no place in a file.
+    if library.has_dynamic_globals or result.reload_init or any(one.consts for one in environments):
         return False
-    dumps: Any = serialize.dumps
-    body = zlib.compress(dumps(result._reduce()))
+    code, bitcode = library.serialize_using_object_code()[2]
+    declared = [function.name for function in library._final_module.functions if function.is_declaration]
+    about = {
+        "symbol": result.fndesc.llvm_cpython_wrapper_name,
+        "environments": sorted(one.env_name for one in environments),
+        "needed": sorted(symbol for symbol in declared if not symbol.startswith("llvm.")),
+        "size": len(code),
+    }
+    body = zlib.compress(json.dumps(about).encode() + b"\n" + code + bitcode)
     content = hashlib.blake2b(body, digest_size=_CHECKSUM).digest() + body
     return any(_write(folder / (name + SUFFIX), content) for folder in folders())
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.blake2b(content[_CHECKSUM:], digest_size=_CHECKSUM).digest() != content[:_CHECKSUM]:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)
+    return zlib.decompress(content[_CHECKSUM:])
 
 
 def _write(path: Path, content: bytes) -> bool:

@@ -97,7 +97,7 @@ class Program:
         if not self.compiled:
             return _quiet(self._executed(name, text, _PLAIN | self._functions))
         known = self._key(name)
-        kept = None if known is None else disk.load(known)
+        kept = None if known is None else disk.load(known, _SIGNATURES[name])
         if kept is not None:
             loop = njit(**OPTIONS)(self._executed(name, text, {}))
             loop.add_overload(kept)

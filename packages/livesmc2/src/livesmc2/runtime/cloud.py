@@ -145,7 +145,7 @@ class Cloud:
         self.log_weights = np.full(n, -np.log(n))
 
     def slide(self, time: int, window: int) -> None:
-        """Set an anchor each `window` observations and keep the newest two, so that moves replay W to 2 W - 1."""
+        """Set an anchor each `window` observations and keep the newest two: moves replay the W + 1 to 2 W newest."""
         if time - self.anchors[-1].time < window:
             return
         past = fitted_normal(self.u, self.weights)

@@ -18,13 +18,13 @@ from livesmc2.kernel.rng import derive
 from livesmc2.kernel.summary import weighted_quantiles
 from livesmc2.messages import Sink
 from livesmc2.model.prior import Prior
-from livesmc2.model.state_space import StateSpaceModel
+from livesmc2.model.state_space import ModelError, StateSpaceModel
 from livesmc2.runtime import moves, store
 from livesmc2.runtime.announce import Announcements
 from livesmc2.runtime.blocks import Crew, Filters, Series, advance, make_rule
 from livesmc2.runtime.cloud import Anchor, Cloud, Normal, References
 from livesmc2.runtime.forecast import Forecast, simulate
-from livesmc2.runtime.step import LEVELS, Step, summarise_state, summarise_theta
+from livesmc2.runtime.step import LEVELS, SUMMARY_DRAWS, Step, summarise_state, summarise_theta
 
 FORMAT = "livesmc2.engine/2"
 _WORTH_THE_WAY = 20_000
@@ -43,9 +43,11 @@ class OnlineSMC2:
     n_theta, n_x: parameter particles, and state particles for each.
     seed: the same seed gives the same bits; None draws one, kept as `smc.seed`.
     window: None moves parameters by the whole history: exact, with an amortised cost that is constant where
-        rejuvenations thin out, and memory that grows by 16 n_theta bytes an observation. W replays the last W to
-        2 W - 1 observations, from a stored normal law of the posterior before them: the cost of any step and the
-        memory are bounded (three times the states, apart from the observations themselves).
+        rejuvenations thin out, and memory that grows by 16 n_theta bytes an observation. W replays the newest
+        observation and the W to 2 W - 1 before it, from a stored normal law of the posterior before those: the cost of
+        any step and the memory are bounded (three times the states, apart from the observations themselves).
+    horizon: forecast so many observations ahead in every step, as quantiles (level, horizon, component) of 512 draws;
+        the model needs `observe` then, and may not have covariates.
     sink: any callable of one message. executor: where filters run, a concurrent.futures.Executor or a function that
         makes one: those of all moves and exchanges, and those of updates of 20,000 particles or more, below which the
         way there takes longer. threads: without one, over how many threads (None: all cores). Neither changes bits.
@@ -93,6 +95,7 @@ class OnlineSMC2:
         max_n_x: int | None = None,
         on_impossible: str = "raise",
         snapshot_every: int | None = None,
+        horizon: int = 0,
         compiled: bool = True,
     ) -> None:
         program = program_of(model, compiled)
@@ -103,6 +106,11 @@ class OnlineSMC2:
                 _positive(name, value)
         if max_n_x is not None:
             _positive("max_n_x", max_n_x)
+        _positive("horizon", horizon, least=0)
+        if horizon and model.observe is None:
+            raise ModelError("horizon: forecasts of observations need a function `observe` in the model; it has none")
+        if horizon and model.covariates:
+            raise ValueError(f"horizon: the covariates {model.covariates} of times to come are not known; use forecast")
         if proposal not in moves.PROPOSALS:
             raise ValueError(f"proposal must be one of {', '.join(moves.PROPOSALS)}, got {proposal!r}")
         if on_impossible not in ("raise", "skip"):
@@ -127,6 +135,7 @@ class OnlineSMC2:
             "max_n_x": 8 * n_x if max_n_x is None else max_n_x,
             "on_impossible": on_impossible,
             "snapshot_every": snapshot_every,
+            "horizon": horizon,
         }
         self._program = program
         self._rule = make_rule(ess_threshold, resampling)
@@ -214,6 +223,7 @@ class OnlineSMC2:
             skipped=skipped,
             theta=summarise_theta(cloud),
             state=summarise_state(cloud, self._offset(t)),
+            forecast=self._ahead(),
         )
         self.history.append(step)
         if self._announce is not None:
@@ -258,6 +268,15 @@ class OnlineSMC2:
         for k in range(self.t, series.length):
             self._take_in(series.ys[k], series.cov[k])
         return self.history[-1]
+
+    def _ahead(self) -> np.ndarray | None:
+        """Quantiles (level, horizon, component) of the next observations, for a step."""
+        horizon = self.settings["horizon"]
+        if not horizon:
+            return None
+        forecast = self.forecast(horizon, n_draws=SUMMARY_DRAWS)
+        assert forecast.y is not None
+        return np.quantile(forecast.y, LEVELS, axis=1, method="inverted_cdf")
 
     def _move_settings(self) -> moves.MoveSettings:
         chosen = self.settings
