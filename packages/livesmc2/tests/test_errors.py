@@ -42,6 +42,12 @@ def counts(**more: Any) -> StateSpaceModel:
         ({"log_likelihood": lambda y, x, theta, t: (1.0, 2.0)}, "log_likelihood must give a number"),
         ({"observe": lambda rng, x, theta, t: (1.0, 2.0)}, "observe must give 1 numbers"),
         ({"guide": lambda rng, x, y, theta, t: (1.0,)}, "guide must return the fields"),
+        ({"transition": lambda rng, x, theta, t: (x.y,)}, r"transition\(rng, x, theta, t\) fails.*'y'.*x has \('x',\)"),
+        ({"transition": lambda x, theta: (x.x,)}, "transition.*fails: TypeError.*takes 2 positional"),
+        ({"initial": lambda rng, theta: (rng.zipf(2.0),)}, "initial.*fails.*'zipf'.*methods of numpy.random.Generator"),
+        ({"log_likelihood": lambda y, x, theta, t: no_such_name}, "log_likelihood.*fails.*no_such_name"),  # noqa: F821
+        ({"log_likelihood_bound": lambda y, theta, t: None}, "log_likelihood_bound must give a number, got"),
+        ({"log_transition": lambda new, x, theta, t: (0.0, 1.0)}, "log_transition must give a number, got"),
     ],
 )
 def test_functions_that_return_the_wrong_thing(changes: dict[str, Any], words: str) -> None:
@@ -65,6 +71,8 @@ def test_a_function_that_does_not_compile_is_named() -> None:
         (PRIOR | {"more": stats.norm()}, "'more' is none of them"),
         (PRIOR | {"sigma_y": stats.poisson(3)}, "sigma_y is discrete"),
         (PRIOR | {"sigma_y": 3.0}, "must be a frozen distribution"),
+        (PRIOR | {"sigma_y": stats.halfnorm}, "must be a frozen distribution"),
+        (PRIOR | {"sigma_level": stats.norm(0, 1)}, r"it draws sigma_level=-.*where transition gives level = nan"),
         (PRIOR | {"sigma_y": stats.uniform(0, -1)}, "sigma_y"),
         (5, "dict of frozen distributions"),
     ],
@@ -94,6 +102,22 @@ def test_a_joint_prior_holds_its_constraint() -> None:
     assert (smc.theta["sigma_level"] < smc.theta["sigma_y"]).all()
 
 
+class Elsewhere(Joint):
+    def rvs(self, size: int, random_state: np.random.Generator) -> dict[str, np.ndarray]:
+        return {name: value[::-1] for name, value in zip(("sigma_y", "sigma_level"), np.ones((2, size)), strict=True)}
+
+
+def test_a_prior_that_draws_what_it_gives_no_density_is_said() -> None:
+    with pytest.raises(PriorError, match=r"rvs draws .*'sigma_level': 1.*where logpdf is -inf"):
+        OnlineSMC2(MODEL, Elsewhere(), 50, 50, seed=1)
+
+
+def test_a_model_that_divides_by_zero_runs_as_it_does_compiled() -> None:
+    """IEEE arithmetic, also where functions are tried in plain Python."""
+    divides = counts(transition=lambda rng, x, theta, t: (min(1.0 / x.x, 5.0),))
+    OnlineSMC2(divides, {"rate": stats.gamma(2)}, 10, 10, seed=1)
+
+
 class Nan(Joint):
     def logpdf(self, theta: dict[str, np.ndarray]) -> np.ndarray:
         return np.full(len(theta["sigma_y"]), np.nan)
@@ -101,7 +125,7 @@ class Nan(Joint):
 
 def test_a_prior_that_is_nan_is_said() -> None:
     with pytest.raises(PriorError, match="logpdf is NaN at"):
-        run(MODEL, Nan(), level_series(20), 50, 50, seed=1)
+        OnlineSMC2(MODEL, Nan(), 50, 50, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -198,18 +222,25 @@ def test_b12_nan_likelihoods_are_counted() -> None:
 
 
 def test_impossible_arguments_of_a_draw_are_counted_too() -> None:
+    """Those that no prior shows at once."""
     wrong = counts(
-        initial=lambda rng, theta: (rng.binomial(10, 1.5),),
+        transition=lambda rng, x, theta, t: (rng.binomial(10, 1.5 if t > 1 else 0.5),),
         log_likelihood=lambda y, x, theta, t: -((y - x.x) ** 2),
     )
-    with pytest.raises(ImpossibleObservation):
-        OnlineSMC2(wrong, {"rate": stats.gamma(2)}, 10, 10, seed=1).update(1.0)
+    with pytest.raises(ImpossibleObservation, match="observation 2"):
+        run(wrong, {"rate": stats.gamma(2)}, [1.0, 1.0, 1.0], 10, 10, seed=1)
 
 
 def test_forecasts_say_what_they_need() -> None:
     smc = OnlineSMC2(counts(), {"rate": stats.gamma(2)}, 10, 10, seed=1)
     smc.update(1.0)
     assert smc.forecast(2).x.shape == (2, 2000, 1)
+    with pytest.raises(KeyError, match="'rate' is no state; there are x"):
+        smc.forecast(2).quantiles(of="rate")
+    with pytest.raises(AttributeError, match="'level' is none of rate"):
+        smc.mean(lambda theta, x: theta.level)
+    with pytest.raises(ValueError, match="derive: the function must give"):
+        smc.derive(lambda theta, x: np.ones(3))
     with pytest.raises(ModelError, match="observe"):
         _ = smc.forecast(2).observations
     with pytest.raises(ValueError, match="horizon"):

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from livesmc2 import OnlineSMC2, StoreError, models, run
 from livesmc2.compiler import identity
 from livesmc2_exact import conjugate, level, level_series
+from scipy import stats
 
 MODEL, PRIOR = level()
 OPTIONS: dict[str, Any] = {"n_theta": 30, "n_x": 20, "seed": 3, "threads": 1, "min_acceptance": 0.3}
@@ -70,6 +71,8 @@ def test_files_are_refused_that_are_damaged_or_of_another_model(tmp_path: Path) 
     elsewhere, _ = models.local_level(start=1.0)  # the same code, another constant
     with pytest.raises(StoreError, match="another model"):
         OnlineSMC2.load(path, elsewhere, PRIOR)
+    with pytest.raises(StoreError, match="belongs to another prior"):
+        OnlineSMC2.load(path, MODEL, PRIOR | {"sigma_y": stats.halfnorm(scale=2.0)})
     assert b"pickle" not in data
 
 

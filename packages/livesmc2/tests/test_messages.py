@@ -138,3 +138,8 @@ def test_many_series_are_what_each_would_be_alone() -> None:
     alone = run(MODEL, PRIOR, series[3], 30, 20, one[3].seed)
     assert alone.log_evidence == one[3].log_evidence
     assert len({smc.seed for smc in one}) == 5
+    assert [smc.log_evidence for smc in run_many(MODEL, PRIOR, iter(series[:2]), 30, 20, seed=1)] == [
+        smc.log_evidence for smc in one[:2]
+    ]
+    with pytest.raises(ValueError, match="series 1: data must be an array"):
+        run_many(MODEL, PRIOR, [[1.0], 2.0], 30, 20, seed=1)

@@ -128,7 +128,7 @@ def test_summaries_and_derived_quantities(engine: OnlineSMC2) -> None:
     assert summary["level"]["2.5%"] < summary["level"]["50%"] < summary["level"]["97.5%"]
     ratio = engine.mean(lambda theta, x: theta["sigma_level"] / theta["sigma_y"])
     assert ratio == pytest.approx(engine.weights @ (engine.theta["sigma_level"] / engine.theta["sigma_y"]))
-    assert engine.quantiles(lambda theta, x: x["level"], [0.5])[0] == summary["level"]["50%"]
+    assert engine.quantiles(lambda theta, x: x.level, [0.5])[0] == summary["level"]["50%"]
     last = engine.history[-1]
     assert last.theta["mean"] == pytest.approx([summary["sigma_level"]["mean"], summary["sigma_y"]["mean"]])
     assert last.state["mean"][0] == pytest.approx(summary["level"]["mean"])

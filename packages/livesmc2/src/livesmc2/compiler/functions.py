@@ -130,13 +130,20 @@ IEEE_MATH, IEEE_VECTOR_MATH = _Math(), _VectorMath()
 def uncompiled(function: Any, draws: bool) -> Any:
     """The function for a run in plain Python: to be stepped through, and with the arithmetic of the compiled one."""
     stand_in = IEEE_MATH if draws else IEEE_VECTOR_MATH
+    known: dict[int, Any] = {}
 
     def convert(value: Any) -> Any:
+        value = plain(value)
         if value is math:
             return stand_in
         if id(value) in _MATH_FUNCTIONS:
             return getattr(stand_in, _MATH_FUNCTIONS[id(value)])
-        return plain(value)
+        if not isinstance(value, types.FunctionType):
+            return value
+        if id(value) not in known:
+            known[id(value)] = value  # a function that calls itself
+            known[id(value)] = rebound(value, convert)
+        return known[id(value)]
 
     return rebound(function, convert)
 

@@ -21,6 +21,7 @@ from livesmc2.compiler.identity import identity
 from livesmc2.compiler.source import sources
 from livesmc2.kernel import conditional, rng, weights
 from livesmc2.kernel import samplers as _samplers  # noqa: F401 - attaches the generator's methods
+from livesmc2.model.prior import PriorError
 from livesmc2.model.state_space import DRAWING, ModelError, StateSpaceModel
 
 _SIGNATURES = {
@@ -193,34 +194,97 @@ def program_of(model: StateSpaceModel, compiled: bool = True) -> Program:
     return kept[0]
 
 
+_SEEN = {
+    "initial": "rng, theta",
+    "transition": "rng, x, theta, t",
+    "log_likelihood": "y, x, theta, t",
+    "observe": "rng, x, theta, t",
+    "guide": "rng, x, y, theta, t",
+    "log_transition": "new, x, theta, t",
+    "log_likelihood_bound": "y, theta, t",
+}
+"""The arguments that each function is called with."""
+
+
+class _Probe:
+    """A model's functions in plain Python, called once each at a parameter: what is wrong is said by name."""
+
+    def __init__(self, program: Program, theta: np.ndarray, y: np.ndarray, covariates: np.ndarray) -> None:
+        self.program = program if not program.compiled else program_of(program.model, compiled=False)
+        self.model, records = program.model, self.program.records
+        self.known: dict[str, Any] = {
+            "rng": rng.Rng(*(rng.derive(0, k) for k in range(3))),
+            "theta": _fill(records["Theta"], self.model.parameter_fields, theta),
+            "y": records["Observation"](*y) if self.model.observed else float(y[0]),
+            "t": records["Time"](1, *covariates) if self.model.covariates else 1,
+        }
+
+    def call(self, name: str, **more: Any) -> Any:
+        known = self.known | more
+        names = _SEEN[name].split(", ")
+        try:
+            with np.errstate(all="ignore"):
+                return self.program._functions[name](*(known[argument] for argument in names))
+        except Exception as error:
+            theta, state = tuple(self.model.parameter_fields.sizes), tuple(self.model.state_fields.sizes)
+            raise ModelError(
+                f"{name}({_SEEN[name]}) fails: {type(error).__name__}: {error}. theta has {theta}, x has {state}, rng "
+                "has the methods of numpy.random.Generator, without size"
+            ) from error
+
+    def state(self, name: str, **more: Any) -> Any:
+        return _state(self.model, name, self.call(name, **more), self.program.records["State"])
+
+
 def probe(program: Program, theta: np.ndarray, y: np.ndarray, covariates: np.ndarray) -> None:
-    """Call each function once, in plain Python: one that returns too much or too little is named at the door."""
+    """Call each function once, in plain Python: one that fails, or returns too much or too little, is named."""
+    model, asked = program.model, _Probe(program, theta, y, covariates)
+    x = asked.state("initial")
+    new = asked.state("transition", x=x)
+    if model.log_transition is not None:
+        _numbers("log_transition", (asked.call("log_transition", new=new, x=x),), 1, "a number")
+    if np.isnan(y).any():
+        return
+    terms = asked.call("log_likelihood", x=new)
+    wanted = 1 if not isinstance(terms, tuple) else model.observation_width
+    _numbers("log_likelihood", terms if isinstance(terms, tuple) else (terms,), wanted, "a number")
+    if model.log_likelihood_bound is not None:
+        _numbers("log_likelihood_bound", (asked.call("log_likelihood_bound"),), 1, "a number")
+    if model.observe is not None:
+        seen = support.as_tuple(asked.call("observe", x=new))
+        _numbers("observe", seen, model.observation_width, f"{model.observation_width} numbers")
+    if model.guide is not None:
+        given = asked.call("guide", x=x)
+        if not isinstance(given, tuple) or len(given) != len(model.state_fields.sizes) + 1:
+            raise ModelError(
+                f"guide must return the fields {tuple(model.state_fields.sizes)} and log f - log q, got {given!r:.80}"
+            )
+        _state(model, "guide", given[:-1], asked.program.records["State"])
+
+
+def check_possible(program: Program, theta: np.ndarray) -> None:
+    """Refuse a prior that draws, among theta (n, d), parameters at which a state cannot be drawn: NaN.
+
+    Models with covariates are asked for first states only, as no covariate is known yet.
+    """
     model = program.model
-    plain = program if not program.compiled else program_of(model, compiled=False)
-    call = plain._functions
-    parameters = _fill(plain.records["Theta"], model.parameter_fields, theta)
-    when: Any = plain.records["Time"](1, *covariates) if model.covariates else 1
-    observation = plain.records["Observation"](*y) if model.observed else float(y[0])
-    stream = rng.Rng(*(rng.derive(0, k) for k in range(3)))
-    with np.errstate(all="ignore"):
-        state = _state(model, "initial", call["initial"](stream, parameters), plain.records["State"])
-        state = _state(model, "transition", call["transition"](stream, state, parameters, when), plain.records["State"])
-        if np.isnan(y).any():
-            return
-        terms = call["log_likelihood"](observation, state, parameters, when)
-        wanted = 1 if not isinstance(terms, tuple) else model.observation_width
-        _numbers("log_likelihood", terms if isinstance(terms, tuple) else (terms,), wanted, "a number")
-        if "observe" in call:
-            seen = support.as_tuple(call["observe"](stream, state, parameters, when))
-            _numbers("observe", seen, model.observation_width, f"{model.observation_width} numbers")
-        if "guide" in call:
-            given = call["guide"](stream, state, observation, parameters, when)
-            if not isinstance(given, tuple) or len(given) != len(model.state_fields.sizes) + 1:
-                raise ModelError(
-                    f"guide must return the fields {tuple(model.state_fields.sizes)} and log f - log q, "
-                    f"got {given!r:.80}"
-                )
-            _state(model, "guide", given[:-1], plain.records["State"])
+    for row in theta:
+        asked = _Probe(program, row, np.zeros(model.observation_width), np.zeros(len(model.covariates)))
+        x = asked.state("initial")
+        _check_drawn(model, row, "initial", x)
+        if not model.covariates:
+            _check_drawn(model, row, "transition", asked.state("transition", x=x))
+
+
+def _check_drawn(model: StateSpaceModel, theta: np.ndarray, name: str, state: Any) -> None:
+    for field, value in zip(model.state_fields.sizes, state, strict=True):
+        if np.isnan(value).any():
+            drawn = ", ".join(f"{k}={v:.4g}" for k, v in zip(model.parameter_fields.labels(), theta, strict=True))
+            raise PriorError(
+                f"prior: it draws {drawn}, where {name} gives {field} = nan, as a draw with impossible arguments does "
+                "(a standard deviation below 0, a probability above 1); give the parameter a prior on its range, or "
+                "bound what the function makes of it"
+            )
 
 
 def _fill(record: Any, fields: Any, row: np.ndarray) -> Any:
@@ -245,7 +309,7 @@ def _state(model: StateSpaceModel, function: str, value: Any, record: Any) -> An
         )
     return record(
         *(
-            tuple(map(float, part)) if size else float(part)
+            tuple(map(np.float64, part)) if size else np.float64(part)
             for part, size in zip(value, fields.sizes.values(), strict=True)
         )
     )

@@ -85,6 +85,10 @@ class Prior:
                     f"prior: {label} = {value:g} lies outside its support ({interval.low}, {interval.high})"
                 )
             theta[:, column] = interval._inside(theta[:, column])
+        impossible = np.isneginf(self.log_density(theta))
+        if impossible.any():
+            drawn = dict(zip(self.fields.labels(), theta[impossible.argmax()].tolist(), strict=True))
+            raise PriorError(f"prior: rvs draws {drawn}, where logpdf is -inf; the two are not of one law")
         return theta
 
     def to_line(self, theta: np.ndarray) -> np.ndarray:
@@ -141,7 +145,8 @@ def _marginals(source: Mapping[str, Any], fields: Fields) -> Sequence[Any]:
     for label, law in zip(fields.labels(), laws, strict=True):
         if callable(getattr(law, "pmf", None)) and not callable(getattr(law, "pdf", None)):
             raise PriorError(f"prior: {label} is discrete; a parameter is continuous, a discrete quantity is a state")
-        if not all(callable(getattr(law, method, None)) for method in ("rvs", "logpdf", "support")):
+        # SciPy's distributions are callable until they are frozen.
+        if callable(law) or not all(callable(getattr(law, method, None)) for method in ("rvs", "logpdf", "support")):
             raise PriorError(
                 f"prior: {label} must be a frozen distribution, such as scipy.stats.norm(0, 1), got {law!r:.80}"
             )

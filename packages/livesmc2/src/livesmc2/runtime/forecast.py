@@ -46,13 +46,16 @@ class Forecast:
 
     def quantiles(self, levels: Any = LEVELS, of: str | None = None) -> np.ndarray:
         """Quantiles (level, h) of the observations, or of a state by name."""
-        draws = self.observations if of is None else self.state[of]
-        return np.quantile(draws, np.asarray(levels, float), axis=1, method="inverted_cdf")
+        return np.quantile(self._draws(of), np.asarray(levels, float), axis=1, method="inverted_cdf")
 
     def mean(self, of: str | None = None) -> np.ndarray:
         """Means (h,) of the observations, or of a state by name."""
-        draws = self.observations if of is None else self.state[of]
-        return np.asarray(draws.mean(axis=1))
+        return np.asarray(self._draws(of).mean(axis=1))
+
+    def _draws(self, of: str | None) -> np.ndarray:
+        if of is not None and of not in self.state:
+            raise KeyError(f"{of!r} is no state; there are {', '.join(self.state)}")
+        return self.observations if of is None else self.state[of]
 
     def log_score(self, ys: Any) -> np.ndarray:
         """log p(y_{t+h} | observations before t) (h,), each by itself; NaN where y is missing. Larger is better."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from livesmc2.compiler.identity import describe, difference
-from livesmc2.compiler.program import probe, program_of
+from livesmc2.compiler.program import check_possible, probe, program_of
 from livesmc2.kernel.rng import derive
 from livesmc2.kernel.summary import weighted_quantiles
 from livesmc2.messages import Sink
@@ -27,6 +27,8 @@ from livesmc2.runtime.forecast import Forecast, simulate
 from livesmc2.runtime.step import LEVELS, SUMMARY_DRAWS, Step, summarise_state, summarise_theta
 
 FORMAT = "livesmc2.engine/2"
+_TRIED = 50
+"""Parameters at which the model's functions are tried before anything runs."""
 _WORTH_THE_WAY = 20_000
 """Particles below which an update does not travel to an executor."""
 
@@ -143,6 +145,7 @@ class OnlineSMC2:
         self._crew.take(model)
         self._begin()
         row = np.zeros(model.observation_width)
+        check_possible(program, self._cloud.theta[:_TRIED])
         probe(program, self._cloud.theta[0], row, np.zeros(len(model.covariates)))
         self._announce = None if sink is None else Announcements(sink)
         self._checkpoint = None if checkpoint is None else store.place(checkpoint)
@@ -326,12 +329,14 @@ class OnlineSMC2:
         return sum(step.rejuvenated for step in self.history)
 
     def derive(self, function: Callable[[Any, Any], Any]) -> np.ndarray:
-        """A quantity of every particle: function(theta, state) of records by name, broadcast to (n_theta, n_x).
+        """A quantity of every particle: function(theta, x) of arrays by name, broadcast to (n_theta, n_x).
 
-        >>> # smc.derive(lambda theta, x: theta["beta"] / theta["gamma"] * x["S"] / 763)
+        For an epidemic, `smc.derive(lambda theta, x: theta.beta / theta.gamma * x.S / 763)`; theta["beta"] will do too.
         """
-        theta = {name: part[:, None] for name, part in self.theta.items()}
-        values = np.asarray(function(theta, self.state), float)
+        theta = Named({name: part[:, None] for name, part in self.theta.items()})
+        values = np.asarray(function(theta, Named(self.state)), float)
+        if values.shape not in ((), (len(self.weights), 1), self._cloud.filters.w.shape):
+            raise ValueError(f"derive: the function must give {self._cloud.filters.w.shape}, it gave {values.shape}")
         return np.broadcast_to(values, self._cloud.filters.w.shape)
 
     def quantiles(self, what: str | np.ndarray | Callable[[Any, Any], Any], levels: Any = LEVELS) -> np.ndarray:
@@ -386,8 +391,11 @@ class OnlineSMC2:
         for step in self.history:
             row: dict[tuple[str, str, str], Any] = {
                 ("step", name, ""): getattr(step, name)
-                for name in ("t", "log_evidence", "log_evidence_increment", "ess", "n_x", "rejuvenated", "faults")
-            }
+                for name in (
+                    "t", "log_evidence", "log_evidence_increment", "ess", "n_x", "rejuvenated", "exchanges", "faults",
+                    "skipped",
+                )
+            }  # fmt: skip
             for what, fields in (("theta", self.model.parameter_fields), ("state", self.model.state_fields)):
                 content = getattr(step, what)
                 for k, label in enumerate(fields.labels()):
@@ -476,6 +484,7 @@ class OnlineSMC2:
         content = {
             "format": FORMAT,
             "model": describe(self.model),
+            "log_prior": self.prior.log_density(self._cloud.theta),
             "seed": self.seed,
             "settings": self.settings,
             "state": self._state(),
@@ -512,6 +521,8 @@ class OnlineSMC2:
             model, prior, seed=content["seed"], executor=executor, threads=threads, compiled=compiled, **settings
         )  # fmt: skip
         smc._restore(content["state"])
+        if not np.allclose(smc.prior.log_density(smc._cloud.theta), content["log_prior"], rtol=1e-9, atol=1e-9):
+            raise store.StoreError(f"{path} belongs to another prior: its density at the parameters kept differs")
         smc._snapshots = content["snapshots"]
         smc._checkpoint = None if checkpoint is None else store.place(checkpoint)
         if sink is not None:
@@ -541,6 +552,16 @@ class OnlineSMC2:
             f"<OnlineSMC2 {self.model.name}: {self.t} observations, log evidence {self.log_evidence:.3f}, "
             f"{len(self.weights)} parameters (ESS {self.ess:.0f}) x {self.n_x} states>"
         )
+
+
+class Named(dict[str, np.ndarray]):
+    """Arrays by name, as attributes too."""
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"{name!r} is none of {', '.join(self)}") from None
 
 
 class Summary(dict[str, dict[str, float]]):

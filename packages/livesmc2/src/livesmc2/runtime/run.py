@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from typing import Any
@@ -21,6 +21,7 @@ from livesmc2.model.prior import Prior
 from livesmc2.model.state_space import StateSpaceModel
 from livesmc2.runtime import store
 from livesmc2.runtime.announce import Announcements
+from livesmc2.runtime.blocks import Crew
 from livesmc2.runtime.online import OnlineSMC2, make_seed
 
 _PROGRESS_SECONDS = 0.25
@@ -212,7 +213,7 @@ def _pulled(
 def run_many(
     model: StateSpaceModel,
     prior: Any,
-    series: Sequence[Any],
+    series: Iterable[Any],
     n_theta: int = 400,
     n_x: int = 200,
     seed: int | None = None,
@@ -224,16 +225,19 @@ def run_many(
 
     Series k has the seed that follows from `seed` and k, so it is what it would be alone with that seed.
     """
-    seed = make_seed(seed)
+    seed, crew = make_seed(seed), Crew(threads)
     law = prior if isinstance(prior, Prior) else Prior(prior, model.parameter_fields)
-    from livesmc2.runtime.blocks import Crew
-
-    crew = Crew(threads)
+    rows = []
+    for k, one_series in enumerate(series):
+        try:
+            rows.append(model.rows(one_series))
+        except ValueError as error:
+            raise ValueError(f"series {k}: {error}") from None
 
     def one(k: int) -> OnlineSMC2:
-        return run(model, law, series[k], n_theta, n_x, derive(seed, k) >> 1, threads=1, **settings)
+        return run(model, law, rows[k], n_theta, n_x, derive(seed, k) >> 1, threads=1, **settings)
 
-    if crew.threads == 1 or len(series) < 2:
-        return [one(k) for k in range(len(series))]
+    if crew.threads == 1 or len(rows) < 2:
+        return [one(k) for k in range(len(rows))]
     with ThreadPoolExecutor(crew.threads) as pool:
-        return list(pool.map(one, range(len(series))))
+        return list(pool.map(one, range(len(rows))))
