@@ -114,7 +114,14 @@ def test_a_prior_that_draws_what_it_gives_no_density_is_said() -> None:
 
 def test_a_model_that_divides_by_zero_runs_as_it_does_compiled() -> None:
     """IEEE arithmetic, also where functions are tried in plain Python."""
-    divides = counts(transition=lambda rng, x, theta, t: (min(1.0 / x.x, 5.0),))
+
+    def helper(value: float) -> float:
+        return math.log(value) + math.exp(800.0 - value)
+
+    divides = counts(
+        transition=lambda rng, x, theta, t: (min(1.0 / x.x, 5.0),),
+        log_likelihood=lambda y, x, theta, t: min(helper(x.x - 5.0), 0.0),
+    )
     OnlineSMC2(divides, {"rate": stats.gamma(2)}, 10, 10, seed=1)
 
 

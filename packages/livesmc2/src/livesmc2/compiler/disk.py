@@ -67,7 +67,7 @@ def platform() -> list[str]:
 def _package() -> str:
     """A digest of the sources that could be compiled into a loop."""
     digest = hashlib.blake2b(digest_size=20)
-    for folder in ("compiler", "kernel"):
+    for folder in ("compiler", "kernel", "model"):
         for file in sorted((PACKAGE / folder).glob("*.py")):
             content = file.read_bytes().replace(b"\r\n", b"\n")
             digest.update(f"{folder}/{file.name} {len(content)}\n".encode() + content)

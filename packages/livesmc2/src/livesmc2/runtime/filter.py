@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from livesmc2.compiler.program import Program, probe, program_of
+from livesmc2.compiler.probe import probe
+from livesmc2.compiler.program import Program, program_of
 from livesmc2.kernel.rng import derive
 from livesmc2.kernel.summary import weighted_quantiles
 from livesmc2.model.state_space import ModelError, StateSpaceModel

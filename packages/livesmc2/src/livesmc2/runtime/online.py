@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from livesmc2.compiler.identity import describe, difference
-from livesmc2.compiler.program import check_possible, probe, program_of
+from livesmc2.compiler.probe import check_possible, probe
+from livesmc2.compiler.program import program_of
 from livesmc2.kernel.rng import derive
 from livesmc2.kernel.summary import weighted_quantiles
 from livesmc2.messages import Sink
