@@ -226,3 +226,16 @@ def test_filters_grow_inside_a_window_too() -> None:
     assert min(grown) >= 14
     mean, error = mean_and_error(np.array([engine.log_evidence for engine in engines]))
     assert abs(mean - exact["log_evidence"]) < 4 * error + 0.3
+
+
+def test_a_guide_does_not_steer_by_an_observation_that_is_skipped() -> None:
+    """An impossible observation counts as missing, for states that a guide had drawn with it too."""
+    tempted = replace(
+        GUIDED,
+        log_likelihood=lambda y, x, theta, t: -math.inf if y > 50 else -0.5 * ((y - x.level) / theta.sigma_y) ** 2,
+    )
+    skipped = run(tempted, PRIOR, [0.1, 99.0, -0.2], 30, 20, seed=1, on_impossible="skip")
+    missing = run(tempted, PRIOR, [0.1, math.nan, -0.2], 30, 20, seed=1)
+    assert skipped.history[1].skipped
+    assert skipped.log_evidence == missing.log_evidence
+    assert np.array_equal(skipped.state["level"], missing.state["level"])

@@ -131,6 +131,8 @@ class _Walk:
             self.digest.update(np.ascontiguousarray(value).tobytes())
         elif isinstance(value, frozenset):
             self.feed(sorted(map(repr, value)))
+        elif isinstance(value, slice):
+            self.feed((value.start, value.stop, value.step))
         elif value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
             self._say(f"{type(value).__name__} {value!r};")
         elif isinstance(value, (types.BuiltinFunctionType, np.ufunc)):
