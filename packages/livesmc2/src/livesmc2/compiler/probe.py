@@ -25,10 +25,10 @@ _SEEN = {
 
 
 class _Probe:
-    """A model's functions in plain Python, called once each at a parameter: what is wrong is said by name."""
+    """The functions of an uncompiled program, called at a parameter: what is wrong with one is said by name."""
 
     def __init__(self, program: Program, theta: np.ndarray, y: np.ndarray, covariates: np.ndarray) -> None:
-        self.program = program if not program.compiled else program_of(program.model, compiled=False)
+        self.program = program
         self.model, records = program.model, self.program.records
         self.known: dict[str, Any] = {
             "rng": rng.Rng(*(rng.derive(0, k) for k in range(3))),
@@ -54,9 +54,13 @@ class _Probe:
         return _state(self.model, name, self.call(name, **more), self.program.records["State"])
 
 
+def _plain(program: Program) -> Program:
+    return program_of(program.model, compiled=False) if program.compiled else program
+
+
 def probe(program: Program, theta: np.ndarray, y: np.ndarray, covariates: np.ndarray) -> None:
     """Call each function once, in plain Python: one that fails, or returns too much or too little, is named."""
-    model, asked = program.model, _Probe(program, theta, y, covariates)
+    model, asked = program.model, _Probe(_plain(program), theta, y, covariates)
     x = asked.state("initial")
     new = asked.state("transition", x=x)
     if model.log_transition is not None:
@@ -85,9 +89,9 @@ def check_possible(program: Program, theta: np.ndarray) -> None:
 
     Models with covariates are asked for first states only, as no covariate is known yet.
     """
-    model = program.model
+    model, plain = program.model, _plain(program)
     for row in theta:
-        asked = _Probe(program, row, np.zeros(model.observation_width), np.zeros(len(model.covariates)))
+        asked = _Probe(plain, row, np.zeros(model.observation_width), np.zeros(len(model.covariates)))
         x = asked.state("initial")
         _check_drawn(model, row, "initial", x)
         if not model.covariates:
