@@ -143,5 +143,13 @@ def test_many_series_are_what_each_would_be_alone() -> None:
     assert [smc.log_evidence for smc in run_many(MODEL, PRIOR, iter(series[:2]), 30, 20, seed=1)] == [
         smc.log_evidence for smc in one[:2]
     ]
+    told: list[list[dict[str, Any]]] = [[], [], []]
+    run_many(MODEL, PRIOR, series[:3], 30, 20, seed=1, threads=2, sinks=[part.append for part in told])
+    assert [[m["seq"] for m in part if m["part"] == "steps"] for part in told] == [list(range(8))] * 3
+    assert [part[-1]["log_evidence"] for part in told] == [smc.log_evidence for smc in one[:3]]
+    with pytest.raises(TypeError, match="one sink cannot serve many runs"):
+        run_many(MODEL, PRIOR, series, 30, 20, seed=1, sink=print)
+    with pytest.raises(ValueError, match="one for each of 5 series, got 1"):
+        run_many(MODEL, PRIOR, series, 30, 20, seed=1, sinks=[print])
     with pytest.raises(ValueError, match="series 1: data must be an array"):
         run_many(MODEL, PRIOR, [[1.0], 2.0], 30, 20, seed=1)

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Generator, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from typing import Any
@@ -219,12 +219,17 @@ def run_many(
     seed: int | None = None,
     *,
     threads: int | None = None,
+    sinks: Sequence[Sink] | None = None,
     **settings: Any,
 ) -> list[OnlineSMC2]:
     """An engine for each of many series (120 sensors): one compiled model, series over threads, in their order.
 
-    Series k has the seed that follows from `seed` and k, so it is what it would be alone with that seed.
+    Series k has the seed that follows from `seed` and k, so it is what it would be alone with that seed. sinks: one for
+    each series, called from several threads, but each from one at a time. The other arguments are those of `run`.
     """
+    for name in ("sink", "checkpoint"):
+        if name in settings:
+            raise TypeError(f"run_many: one {name} cannot serve many runs; give sinks=, or run each series by `run`")
     seed, crew = make_seed(seed), Crew(threads)
     law = prior if isinstance(prior, Prior) else Prior(prior, model.parameter_fields)
     rows = []
@@ -233,9 +238,12 @@ def run_many(
             rows.append(model.rows(one_series))
         except ValueError as error:
             raise ValueError(f"series {k}: {error}") from None
+    if sinks is not None and len(sinks) != len(rows):
+        raise ValueError(f"sinks: one for each of {len(rows)} series, got {len(sinks)}")
 
     def one(k: int) -> OnlineSMC2:
-        return run(model, law, rows[k], n_theta, n_x, derive(seed, k) >> 1, threads=1, **settings)
+        sink = None if sinks is None else sinks[k]
+        return run(model, law, rows[k], n_theta, n_x, derive(seed, k) >> 1, sink=sink, threads=1, **settings)
 
     if crew.threads == 1 or len(rows) < 2:
         return [one(k) for k in range(len(rows))]
