@@ -27,16 +27,16 @@ FIXED: dict[str, Any] = {"n_x": 50, "max_n_x": 50, "n_moves": 1, "covariance": C
 
 
 def test_the_evidence_is_unbiased_where_nothing_adapts() -> None:
-    """mean of exp(log Z - exact) = 1 over 100 runs, within 3.3 standard errors (false alarms: 1e-3).
+    """mean of exp(log Z - exact) = 1 over 60 runs, within 3.3 standard errors (false alarms: 1e-3).
 
     Covariance and times of rejuvenations are fixed: moves at times that the particles' weights decide correlate with
     the estimate, which is then consistent but not unbiased. The long version below has 3,000 runs.
     """
     ys = level_series(20)
     exact = level_posterior(ys)["log_evidence"]
-    mean, error = mean_and_error(np.exp(evidences(100, ys, **FIXED) - exact))
+    mean, error = mean_and_error(np.exp(evidences(60, ys, **FIXED) - exact))
     assert abs(mean - 1) < 3.3 * error
-    assert error < 0.06
+    assert error < 0.08
 
 
 @pytest.mark.long

@@ -171,13 +171,13 @@ def evidence(scheme: str, model: StateSpaceModel, runs: int) -> np.ndarray:
 
 
 def test_the_evidence_stays_unbiased_through_exchanges() -> None:
-    """The mean of exp(log Z - exact) is 1 over 60 runs, within 3.3 standard errors (false alarms: 1e-3).
+    """The mean of exp(log Z - exact) is 1 over 40 runs, within 3.3 standard errors (false alarms: 1e-3).
 
     The long version below has all cases, and 2,000 runs of each.
     """
-    mean, error = mean_and_error(evidence("multinomial", GUIDED, 60))
+    mean, error = mean_and_error(evidence("multinomial", GUIDED, 40))
     assert abs(mean - 1) < 3.3 * error
-    assert error < 0.12
+    assert error < 0.15
 
 
 @pytest.mark.long
@@ -190,8 +190,7 @@ def test_the_evidence_stays_unbiased_through_exchanges_long(scheme: str, which: 
     assert error < 0.02
 
 
-@pytest.mark.parametrize(("scheme", "which"), [("systematic", "blind"), ("multinomial", "guided")])
-def test_the_exchange_keeps_posterior_and_evidence(scheme: str, which: str) -> None:
+def test_the_exchange_keeps_posterior_and_evidence() -> None:
     """Where exchanges happen as they are needed: filters of 8 particles grow to 64.
 
     Over 12 runs most filters did grow, and means lie within 4 standard errors of the exact values, log Z with 0.1 for
@@ -199,9 +198,8 @@ def test_the_exchange_keeps_posterior_and_evidence(scheme: str, which: str) -> N
     """
     ys = level_series(30)
     exact = level_posterior(ys)
-    model = GUIDED if which == "guided" else MODEL
     settings: dict[str, Any] = {"n_moves": 3, "min_acceptance": 0.35, "max_n_x": 64, "proposal": "random_walk"}
-    engines = [run(model, PRIOR, ys, 80, 8, seed=k, threads=1, resampling=scheme, **settings) for k in range(12)]
+    engines = [run(MODEL, PRIOR, ys, 80, 8, seed=k, threads=1, **settings) for k in range(12)]
     assert sum(engine.n_x == 64 for engine in engines) >= 9
     mean, error = mean_and_error(np.array([engine.log_evidence for engine in engines]))
     assert abs(mean - exact["log_evidence"]) < 4 * error + 0.1

@@ -191,7 +191,7 @@ def test_whatever_makes_the_code_is_in_its_key(part: str, monkeypatch: pytest.Mo
     elif part == "python":
         monkeypatch.setattr(sys, "version", "3.99")
     elif part == "package":
-        monkeypatch.setattr(disk, "_package", lambda: "other sources")
+        monkeypatch.setattr(disk, "SOURCES", "others")
     else:
         texts[part == "signature"] += " changed"
     assert disk.key(*texts) != before

@@ -9,7 +9,6 @@ each process compiles for itself.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -42,7 +41,7 @@ _CHECKSUM = 32
 def key(*parts: str) -> str:
     """The name under which code made from these texts is kept on this machine."""
     digest = hashlib.blake2b(digest_size=20)
-    for part in (*platform(), _package(), *parts):
+    for part in (*platform(), SOURCES, *parts):
         digest.update(f"{len(part)}\n{part}".encode())
     return digest.hexdigest()
 
@@ -63,8 +62,7 @@ def platform() -> list[str]:
     ]
 
 
-@functools.cache
-def _package() -> str:
+def _sources() -> str:
     """A digest of the sources that could be compiled into a loop."""
     digest = hashlib.blake2b(digest_size=20)
     for folder in ("compiler", "kernel", "model"):
@@ -72,6 +70,10 @@ def _package() -> str:
             content = file.read_bytes().replace(b"\r\n", b"\n")
             digest.update(f"{folder}/{file.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
+
+
+SOURCES = _sources()
+"""Read when they are imported: a process goes on with what it began with, whatever is installed meanwhile."""
 
 
 def folders() -> list[Path]:

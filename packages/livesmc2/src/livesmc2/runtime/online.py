@@ -25,9 +25,11 @@ from livesmc2.runtime.announce import Announcements
 from livesmc2.runtime.blocks import Crew, Filters, Series, advance, make_rule
 from livesmc2.runtime.cloud import Anchor, Cloud, Normal, References
 from livesmc2.runtime.forecast import Forecast, simulate
-from livesmc2.runtime.step import LEVELS, SUMMARY_DRAWS, Step, summarise_state, summarise_theta
+from livesmc2.runtime.step import LEVELS, Step, summarise_state, summarise_theta
 
 FORMAT = "livesmc2.engine/2"
+_AHEAD = 512
+"""Draws of the forecasts in steps."""
 _TRIED = 50
 """Parameters at which the model's functions are tried before anything runs."""
 _WORTH_THE_WAY = 20_000
@@ -278,7 +280,7 @@ class OnlineSMC2:
         horizon = self.settings["horizon"]
         if not horizon:
             return None
-        forecast = self.forecast(horizon, n_draws=SUMMARY_DRAWS)
+        forecast = self.forecast(horizon, n_draws=_AHEAD)
         assert forecast.y is not None
         return np.quantile(forecast.y, LEVELS, axis=1, method="inverted_cdf")
 

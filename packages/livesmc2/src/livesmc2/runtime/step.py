@@ -13,8 +13,8 @@ from livesmc2.runtime.cloud import Cloud
 LEVELS = (0.025, 0.25, 0.5, 0.75, 0.975)
 """Of the quantiles that every step keeps."""
 _LEVELS_AS_COLUMN = np.array(LEVELS)[:, None, None]
-SUMMARY_DRAWS = 512
-"""From how many systematic draws the quantiles of states and forecasts in a step are taken."""
+_DRAWS = 512
+"""From how many systematic draws the states' quantiles in a step are taken."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def summarise_state(cloud: Cloud, u: float) -> dict[str, np.ndarray]:
     width = filters.x.shape[1]
     mean, sd = np.empty(width), np.empty(width)
     state_moments(filters.x, filters.w, weights, mean, sd)
-    rows, columns = np.empty(SUMMARY_DRAWS, np.int64), np.empty(SUMMARY_DRAWS, np.int64)
+    rows, columns = np.empty(_DRAWS, np.int64), np.empty(_DRAWS, np.int64)
     systematic_pairs(filters.w, weights, u, rows, columns)
     draws = np.sort(filters.x[rows, :, columns], axis=0)
-    places = np.array([int(level * SUMMARY_DRAWS) for level in LEVELS])
+    places = np.array([int(level * _DRAWS) for level in LEVELS])
     return {"mean": mean, "sd": sd, "quantiles": draws[places]}
