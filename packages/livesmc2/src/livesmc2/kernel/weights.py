@@ -161,21 +161,3 @@ def resample(w: np.ndarray, key: Any, scheme: int, ancestors: np.ndarray) -> Non
         systematic(w, hashed_uniform(key, 0), ancestors)
     else:
         _by_search(w, key, scheme, ancestors)
-
-
-@njit("void(float64[::1], float64, int64, int32[::1])", **_PLAIN)
-def resample_through(w: np.ndarray, u: float, ancestor: int, ancestors: np.ndarray) -> None:
-    """Systematic resampling, given that some child, chosen uniformly, comes from `ancestor`; that child goes to slot 0.
-
-    The pair (child k, offset v) is uniform where k + v lies in the ancestor's interval of n times the cumulative
-    weights (Chopin and Singh 2015, "On particle Gibbs sampling", section 3.3).
-    """
-    n = len(ancestors) - 1
-    before = 0.0
-    for i in range(ancestor):
-        before += w[i]
-    point = n * (before + u * w[ancestor])
-    k = min(np.int64(math.floor(point)), n - 1)
-    systematic(w, min(max(point - k, 2.0**-53), 1.0 - 2.0**-53), ancestors)
-    ancestors[k] = ancestors[0]
-    ancestors[0] = ancestor
