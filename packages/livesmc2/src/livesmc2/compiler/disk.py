@@ -33,8 +33,8 @@ from numba.core.registry import cpu_target
 _numba: Any = numba  # whose functions have no types
 PACKAGE = Path(__file__).parent.parent
 SUFFIX = ".machine"
-KEPT = 300
-"""Files in a folder; those used longest ago go first. A model has up to six, of 0.1 MB each."""
+KEPT = 200
+"""Files in a folder; those used longest ago go first. A model has up to six, of 0.1 to 0.3 MB each."""
 _CHECKSUM = 32
 
 
