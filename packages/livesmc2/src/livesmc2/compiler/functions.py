@@ -1,19 +1,16 @@
-"""A model's functions, made ready to run: bound to what they refer to, and known by a fingerprint of their content."""
+"""A model's functions, made ready to run: bound to what they refer to."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import types
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numba import njit
 from numba.core.dispatcher import Dispatcher
 
 from livesmc2.kernel import elementary
-from livesmc2.model.state_space import StateSpaceModel
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
@@ -146,58 +143,3 @@ def uncompiled(function: Any, draws: bool) -> Any:
         return known[id(value)]
 
     return rebound(function, convert)
-
-
-# -- fingerprints ------------------------------------------------------------------------------------------------------
-
-
-def fingerprint(model: StateSpaceModel) -> str:
-    """A digest of names and functions: bytecode, constants, defaults, and what they refer to, however deep.
-
-    It depends on the version of Python. An object without content of its own counts by its identity.
-    """
-    digest = hashlib.sha256()
-    shape = (model.parameter_fields.sizes, model.state_fields.sizes, model.observed, model.covariates)
-    _feed(digest, shape, set())
-    for name, function in model.functions().items():
-        _feed(digest, (name, function), set())
-    return digest.hexdigest()
-
-
-def _feed(digest: Any, value: Any, seen: set[int]) -> None:
-    value = plain(value)
-    if isinstance(value, types.FunctionType):
-        if id(value) in seen:
-            return
-        seen.add(id(value))
-        _feed(digest, value.__code__, seen)
-        _feed(digest, (value.__defaults__, value.__kwdefaults__), seen)
-        for name, referent in sorted(referents(value).items()):
-            _feed(digest, (name, referent), seen)
-    elif isinstance(value, types.CodeType):
-        head = (value.co_argcount, value.co_code, value.co_names, value.co_varnames, value.co_freevars)
-        _feed(digest, (*head, value.co_consts), seen)
-    elif isinstance(value, (tuple, list)):
-        digest.update(f"{type(value).__name__} {len(value)};".encode())
-        for part in value:
-            _feed(digest, part, seen)
-    elif isinstance(value, dict):
-        digest.update(f"dict {len(value)};".encode())
-        for name, part in value.items():
-            _feed(digest, (str(name), part), seen)
-    elif isinstance(value, np.ndarray):
-        digest.update(f"array {value.dtype.str} {value.shape};".encode() + np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, bytes):
-        digest.update(b"bytes %d;" % len(value) + value)
-    elif isinstance(value, types.ModuleType):
-        digest.update(f"module {value.__name__};".encode())
-    elif value is None or isinstance(value, (bool, int, float, complex, str, np.generic)):
-        digest.update(f"{type(value).__name__} {value!r};".encode())
-    elif isinstance(value, frozenset):
-        _feed(digest, sorted(map(repr, value)), seen)
-    elif isinstance(value, type) or hasattr(value, "__qualname__"):
-        digest.update(f"{value.__module__}.{value.__qualname__};".encode())
-    elif " at 0x" in repr(value):
-        digest.update(f"{type(value).__qualname__} {id(value)};".encode())  # nothing to know it by but itself
-    else:
-        digest.update(f"{type(value).__qualname__} {value!r};".encode())
