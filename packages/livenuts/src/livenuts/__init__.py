@@ -16,12 +16,15 @@ from livenuts.functions import TABLE as _FUNCTIONS
 from livenuts.model.builder import Model
 from livenuts.model.expressions import ref
 from livenuts.model.function import det, factor, model, obs, rv
-from livenuts.model.wrapped import from_logdensity, from_numpyro
+from livenuts.model.wrapped import from_logdensity, from_numpyro, from_pymc
+from livenuts.processes import HSGP, gp_conditional
 from livenuts.running import RunningSummary
 from livenuts.runtime.checkpoint import CheckpointError
 from livenuts.tuning import Tuning
 
 if TYPE_CHECKING:
+    from livenuts.compiler.odes import diffrax_ode
+    from livenuts.predictive import posterior_predictive, prior_predictive
     from livenuts.result import Result
     from livenuts.runtime.recovery import DensityError
     from livenuts.runtime.sampling import extend, resume, sample
@@ -35,13 +38,17 @@ __version__ = "0.1.0"
 _WITH_JAX = {
     "DensityError": "livenuts.runtime.recovery",
     "Result": "livenuts.result",
+    "diffrax_ode": "livenuts.compiler.odes",
     "extend": "livenuts.runtime.sampling",
+    "posterior_predictive": "livenuts.predictive",
+    "prior_predictive": "livenuts.predictive",
     "resume": "livenuts.runtime.sampling",
     "sample": "livenuts.runtime.sampling",
     "stream": "livenuts.runtime.stream",
 }
 
 __all__ = [
+    "HSGP",
     "CheckpointError",
     "DensityError",
     "Model",
@@ -49,14 +56,19 @@ __all__ = [
     "RunningSummary",
     "Tuning",
     "det",
+    "diffrax_ode",
     "dist",
     "extend",
     "factor",
     "from_logdensity",
     "from_numpyro",
+    "from_pymc",
+    "gp_conditional",
     "load",
     "model",
     "obs",
+    "posterior_predictive",
+    "prior_predictive",
     "ref",
     "resume",
     "rv",

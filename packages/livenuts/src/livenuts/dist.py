@@ -1,4 +1,4 @@
-"""Every family of `numpyro.distributions`, by name, as data: `dist.Normal("mu", 1.0)`.
+"""Every family of `numpyro.distributions`, and those of `livenuts.families`, as data: `dist.Normal("mu", 1.0)`.
 
 Parameters are numbers, arrays, expressions, or strings that name a variable of the model.
 
@@ -21,7 +21,8 @@ def _family(name: str) -> Callable[..., Distribution]:
         return distribution(name, *arguments, **keywords)
 
     family.__name__ = family.__qualname__ = name
-    family.__doc__ = f"`numpyro.distributions.{name}` as data.\n\n{inspect.getdoc(families()[name]) or ''}".rstrip()
+    home = "livenuts.families" if families()[name].__module__.startswith("livenuts") else "numpyro.distributions"
+    family.__doc__ = f"`{home}.{name}` as data.\n\n{inspect.getdoc(families()[name]) or ''}".rstrip()
     given = [parameter.replace(annotation=parameter.empty) for parameter in parameters(name).values()]
     family.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]
     return family

@@ -9,14 +9,14 @@ from livenuts.model.expressions import FUNCTIONS, Expression, call
 
 def _function(name: str) -> Callable[..., Any]:
     def function(*arguments: Any, **options: Any) -> Any:
-        if any(_symbolic(argument) for argument in arguments):
+        if any(map(_symbolic, (*arguments, *options.values()))):
             return call(name, *arguments, **options)
         from livenuts.compiler.evaluate import numeric
 
         return numeric(name)(*arguments, **options)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"`{name}` of expressions (an expression) or of arrays (JAX's)."
+    function.__doc__ = f"`{name}` of expressions (an expression) or of arrays."
     return function
 
 

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from livenuts.compiler.captured import captured
+from livenuts.compiler.captured import Same, captured
 from livenuts.compiler.evaluate import evaluate, materialize
 from livenuts.model.builder import Model
 from livenuts.model.function import FunctionModel, running
-from livenuts.model.wrapped import LogDensityModel, NumpyroModel
+from livenuts.model.wrapped import LogDensityModel, NumpyroModel, PymcModel
 
 
 class Description(NamedTuple):
@@ -31,6 +31,8 @@ class Description(NamedTuple):
     """An unconstrained position to start from, where the model has one of its own."""
     data_dims: dict[str, tuple[str, ...]]
     observed: tuple[str, ...]
+    hidden: frozenset[str] = frozenset()
+    """Variables that are moved, but not kept with the draws."""
 
 
 def describe(model: Any) -> Description:
@@ -41,13 +43,15 @@ def describe(model: Any) -> Description:
         return _function(model)
     if isinstance(model, NumpyroModel):
         return _numpyro(model)
+    if isinstance(model, PymcModel):
+        return _pymc(model)
     if isinstance(model, LogDensityModel):
         return _log_density(model)
     hint = ""
     if callable(model):
         hint = "; a function is called with its data first, or goes through from_logdensity or from_numpyro"
     raise TypeError(
-        f"expected a model (Model, @model function, from_logdensity, from_numpyro), got {model!r:.80}{hint}"
+        f"expected a model (Model, @model function, from_logdensity, from_numpyro, from_pymc), got {model!r:.80}{hint}"
     )
 
 
@@ -74,13 +78,16 @@ def _builder(model: Model) -> Description:
             if node.kind == "rv":
                 environment[node.name] = frame.rv(node.name, content, node.shape, node.dims, node.reparam)
             elif node.kind == "obs":
-                frame.obs(node.name, content, environment[node.name])
+                counts = [None if part is None else evaluate(part, environment) for part in (node.weights, node.mask)]
+                environment[node.name] = frame.obs(node.name, content, environment[node.name], *counts)
             elif node.kind == "det":
                 environment[node.name] = frame.det(node.name, content, node.dims)
             else:
                 frame.factor(node.name, content)
 
-    key = ("builder", json.dumps(model.structure(), sort_keys=True))
+    functions: list[Any] = []
+    text = json.dumps(model.structure(functions), sort_keys=True)
+    key = ("builder", text, *map(captured, functions))
     dims = model.data_dims | {node.name: node.dims for node in nodes if node.kind == "obs" and node.dims is not None}
     return Description(model.name, key, dict(model.values), statements, model.coords, None, dims, observed)
 
@@ -152,6 +159,20 @@ def _numpyro(model: NumpyroModel) -> Description:
             run(frame, model.function, args, kwargs)
 
     return Description(model.name, ("numpyro", captured(model.function), static), arrays, statements, {}, None, {}, ())
+
+
+def _pymc(model: PymcModel) -> Description:
+    from livenuts.compiler.pymc import PymcParts, run
+
+    parts = PymcParts(model.model)
+    start = np.concatenate([value.ravel() for value in parts.start])
+    data = parts.observed
+    dims = {name: dims for name, dims in parts.dims.items() if name in data}
+
+    return Description(
+        model.name, ("pymc", Same(parts)), data, lambda frame, _: run(frame, parts), parts.coords, start, dims,
+        tuple(data), frozenset(map(parts.hidden, parts.names)),
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

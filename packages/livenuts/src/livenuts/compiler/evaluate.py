@@ -7,10 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from livenuts.compiler import kernels, odes
 from livenuts.model.distributions import Distribution, families
 from livenuts.model.expressions import FUNCTIONS, Call, Constant, Ref
 
 _SPECIAL: dict[str, Callable[..., Any]] = {
+    **kernels.TABLE,
+    **odes.TABLE,
+    "apply": lambda function, *arguments: function(*arguments),
     "sigmoid": jax.nn.sigmoid,
     "softmax": jax.nn.softmax,
     "softplus": jax.nn.softplus,
@@ -39,7 +43,8 @@ def evaluate(value: Any, environment: Mapping[str, Any]) -> Any:
         return jnp.asarray(value.value)
     if isinstance(value, Call):
         arguments = [evaluate(argument, environment) for argument in value.arguments]
-        return _CALLS[value.function](*arguments, **dict(value.options))
+        options = {name: evaluate(option, environment) for name, option in value.options}
+        return _CALLS[value.function](*arguments, **options)
     if isinstance(value, Distribution):
         return materialize(value, environment)
     if isinstance(value, tuple):

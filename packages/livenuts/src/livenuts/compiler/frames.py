@@ -4,7 +4,7 @@ Both frames run inside a JAX trace, so a statement costs nothing when the sample
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,16 @@ from numpyro.distributions.distribution import ExpandedDistribution, Independent
 
 from livenuts.compiler.densities import sum_log_prob
 from livenuts.compiler.evaluate import materialize
+from livenuts.compiler.missing import (
+    check_can_be_missing,
+    fill,
+    is_summed_out,
+    unfill,
+    variable_name,
+    without_nan,
+)
 from livenuts.compiler.reparam import lay_out
+from livenuts.model.builder import num_missing
 from livenuts.model.distributions import Distribution
 
 
@@ -38,7 +47,7 @@ class Deterministic(NamedTuple):
     dims: tuple[str, ...] | None
 
 
-def _prepare(kind: str, name: str, distribution: Any, shape: tuple[int, ...] | None) -> Any:
+def prepare(kind: str, name: str, distribution: Any, shape: tuple[int, ...] | None) -> Any:
     """The NumPyro distribution of a statement, expanded to its batch shape."""
     if isinstance(distribution, Distribution) and (names := distribution.references()):
         raise ValueError(
@@ -80,7 +89,8 @@ class Layout:
     """The frame that finds out which variables there are, and checks what can be checked without values.
 
     `arrays` maps the identity of a traced data array to its place among the data and its values. `checks` are those
-    of observations that are such arrays, by their place: new data can pass the same door without another trace.
+    of observations that are such arrays, to be called with all data: new data can pass the same door without another
+    trace.
     """
 
     def __init__(self, arrays: Mapping[int, tuple[int, np.ndarray]]) -> None:
@@ -88,7 +98,9 @@ class Layout:
         self.deterministics: list[Deterministic] = []
         self.names: set[str] = set()
         self.size = 0
-        self.checks: list[tuple[int, Check]] = []
+        self.checks: list[Callable[[Sequence[np.ndarray]], None]] = []
+        self.summed_out: list[Variable] = []
+        """Of observed counts of which some are missing; of size 0."""
         self._arrays = arrays
 
     def _claim(self, kind: str, name: str) -> None:
@@ -107,7 +119,7 @@ class Layout:
         reparam: str | None = None,
     ) -> Any:
         self._claim("rv", name)
-        made = _prepare("rv", name, distribution, shape)
+        made = prepare("rv", name, distribution, shape)
         _check_free(name, made)
         transform, _ = lay_out(name, made, reparam)
         full = tuple(made.batch_shape) + tuple(made.event_shape)
@@ -119,22 +131,52 @@ class Layout:
         self.size += size
         return transform(jnp.zeros(unconstrained))
 
-    def obs(self, name: str, distribution: Any, value: Any) -> Any:
+    def obs(self, name: str, distribution: Any, value: Any, weights: Any = None, mask: Any = None) -> Any:
         if value is None:
+            _check_unweighted(name, weights, mask)
             return self.rv(name, distribution, None, None)
         self._claim("obs", name)
-        made = _prepare("obs", name, distribution, None)
+        made = prepare("obs", name, distribution, None)
         check = _check_of(name, made, tuple(jnp.shape(value)))
-        if _is_masked(made):
+        for role, part in (("weights", weights), ("mask", mask)):
+            if part is not None and not _broadcasts(tuple(jnp.shape(part)), check.batch_shape):
+                raise ValueError(
+                    f"obs {name!r}: {role} of shape {tuple(jnp.shape(part))} for observations of shape "
+                    f"{check.batch_shape}: they do not match"
+                )
+        read, read_mask = self._reader(value), self._reader(mask)
+        if _is_masked(made) or read is None or read_mask is None:
             return value
+        values, is_data = read(()), id(value) in self._arrays
+        if mask is None and num_missing(values):
+            check = check._replace(may_miss=True)
+            value = self._missing(name, made, value, num_missing(values))
+        check(values, read_mask(()))
+        if is_data and not _is_traced(check.support):
+            self.checks.append(lambda leaves: check(read(leaves), read_mask(leaves)))
+        return value
+
+    def _reader(self, value: Any) -> Callable[[Sequence[np.ndarray]], Any] | None:
+        """How to find an array's values among data (of the first data, where there are none); None if nobody can."""
         if id(value) in self._arrays:
             place, values = self._arrays[id(value)]
-            check(values)
-            if not _is_traced(check.support):
-                self.checks.append((place, check))
-        elif isinstance(value, (np.ndarray, np.generic, int, float)):
-            check(np.asarray(value))
-        return value
+            return lambda leaves: leaves[place] if leaves else values
+        if value is None:
+            return lambda _: None
+        known = isinstance(value, (np.ndarray, np.generic, int, float))
+        return (lambda _: np.asarray(value)) if known else None
+
+    def _missing(self, name: str, distribution: Any, value: Any, count: int) -> Any:
+        """A variable for the missing values; returns the observations with some values in their places."""
+        check_can_be_missing(name, distribution)
+        variable = Variable(variable_name(name), self.size, count, (count,), (count,), None)
+        self._claim("obs", variable.name)
+        if is_summed_out(distribution):
+            self.summed_out.append(variable._replace(size=0))
+            return value
+        self.variables.append(variable)
+        self.size += count
+        return fill(distribution, value, jnp.zeros(count)).value
 
     def det(self, name: str, value: Any, dims: tuple[str, ...] | None) -> Any:
         self._claim("det", name)
@@ -155,16 +197,27 @@ class Check(NamedTuple):
     family: str
     support: Any
     batch_shape: tuple[int, ...]
+    may_miss: bool = False
+    """Whether NaN is a missing value."""
 
-    def __call__(self, values: np.ndarray) -> None:
-        """Refuse the first NaN, and the first value outside the support."""
-        if values.dtype.kind == "f" and np.isnan(values).any():
-            where = [int(i) for i in np.argwhere(np.isnan(values))[0]]
-            raise ValueError(f"obs {self.name!r}: the value at {where} is NaN; leave missing observations out")
+    def __call__(self, values: np.ndarray, mask: np.ndarray | None = None) -> None:
+        """Refuse the first NaN, and the first value outside the support, where the mask lets them count."""
+        absent = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
+        if mask is not None:
+            events = (1,) * (values.ndim - len(self.batch_shape))
+            absent = absent & np.broadcast_to(mask, self.batch_shape).astype(bool).reshape(self.batch_shape + events)
+        if absent.any() and not self.may_miss:
+            where = [int(i) for i in np.argwhere(absent)[0]]
+            raise ValueError(f"obs {self.name!r}: the value at {where} is NaN, where the mask is true")
         try:
-            inside = np.broadcast_to(np.asarray(self.support(values)), self.batch_shape)
+            with np.errstate(invalid="ignore"):
+                inside = np.broadcast_to(np.asarray(self.support(values)), self.batch_shape)
         except jax.errors.JAXTypeError:  # bounds that depend on variables: a start at -inf will name the variable
             return
+        if self.may_miss:
+            inside = inside | absent.reshape(*self.batch_shape, -1).any(axis=-1)
+        if mask is not None:
+            inside = inside | ~np.broadcast_to(mask, self.batch_shape).astype(bool)
         if not inside.all():
             where = [int(i) for i in np.argwhere(~inside)[0]]
             bad = values[tuple(where)]
@@ -212,6 +265,11 @@ def observed_log_prob(distribution: Any, value: Any, scale: Any = None) -> Any:
     return jnp.sum(terms if scale is None else scale * terms)
 
 
+def _check_unweighted(name: str, weights: Any, mask: Any) -> None:
+    if weights is not None or mask is not None:
+        raise ValueError(f"obs {name!r}: weights and a mask are of observed values, and there are none (None)")
+
+
 def _is_masked(distribution: Any) -> bool:
     """Whether some of the observations do not count, so that their values may be anything."""
     return hasattr(distribution, "_mask")
@@ -236,7 +294,7 @@ class Evaluation:
         dims: tuple[str, ...] | None,
         reparam: str | None = None,
     ) -> Any:
-        made = _prepare("rv", name, distribution, shape)
+        made = prepare("rv", name, distribution, shape)
         variable = self._variables[name]
         flat = self._position[variable.start : variable.start + variable.size]
         unconstrained = flat.reshape(variable.unconstrained_shape)
@@ -246,6 +304,16 @@ class Evaluation:
         self.values[name] = value
         return value
 
+    def _fill(self, name: str, distribution: Any, value: Any) -> tuple[Any, Any]:
+        """An observation with its missing values, if any, and their log Jacobian."""
+        variable = self._variables.get(variable_name(name))
+        if variable is None or not variable.size:
+            return value, None
+        made = prepare("obs", name, distribution, None)
+        filled = fill(made, value, self._position[variable.start : variable.start + variable.size])
+        self.values[variable.name] = filled.missing
+        return filled.value, filled.log_jacobian
+
     def _score(self, name: str, made: Any, transform: Any, standard: Any, unconstrained: Any, value: Any) -> None:
         if standard is None:
             jacobian = transform.log_abs_det_jacobian(unconstrained, value)
@@ -253,11 +321,20 @@ class Evaluation:
         else:
             self.terms[name] = sum_log_prob(standard, unconstrained)
 
-    def obs(self, name: str, distribution: Any, value: Any) -> Any:
+    def obs(self, name: str, distribution: Any, value: Any, weights: Any = None, mask: Any = None) -> Any:
         if value is None:
             return self.rv(name, distribution, None, None)
-        made = _prepare("obs", name, distribution, None)
-        self.terms[name] = observed_log_prob(made, value)
+        made = prepare("obs", name, distribution, None)
+        value, log_jacobian = self._fill(name, distribution, value)
+        counted = mask
+        if variable_name(name) in self._variables and log_jacobian is None:
+            counted = ~jnp.isnan(value)
+        if counted is not None:
+            value = without_nan(made, value, counted)
+            weights = jnp.where(counted, 1.0 if weights is None else weights, 0.0)
+        self.terms[name] = observed_log_prob(made, value, weights)
+        if log_jacobian is not None:
+            self.terms[variable_name(name)] = log_jacobian
         return value
 
     def det(self, name: str, value: Any, dims: tuple[str, ...] | None) -> Any:
@@ -281,8 +358,8 @@ class Constrained(Evaluation):
     def _score(self, name: str, *_: Any) -> None:
         pass
 
-    def obs(self, name: str, distribution: Any, value: Any) -> Any:
-        return self.rv(name, distribution, None, None) if value is None else value
+    def obs(self, name: str, distribution: Any, value: Any, weights: Any = None, mask: Any = None) -> Any:
+        return self.rv(name, distribution, None, None) if value is None else self._fill(name, distribution, value)[0]
 
     def factor(self, name: str, value: Any) -> None:
         pass
@@ -304,13 +381,13 @@ class Examination(Evaluation):
         dims: tuple[str, ...] | None,
         reparam: str | None = None,
     ) -> Any:
-        self._examine(name, _prepare("rv", name, distribution, None))
+        self._examine(name, prepare("rv", name, distribution, None))
         return super().rv(name, distribution, shape, dims, reparam)
 
-    def obs(self, name: str, distribution: Any, value: Any) -> Any:
+    def obs(self, name: str, distribution: Any, value: Any, weights: Any = None, mask: Any = None) -> Any:
         if value is not None:
-            self._examine(name, _prepare("obs", name, distribution, None))
-        return super().obs(name, distribution, value)
+            self._examine(name, prepare("obs", name, distribution, None))
+        return super().obs(name, distribution, value, weights, mask)
 
     def _examine(self, name: str, distribution: Any) -> None:
         while isinstance(distribution, (ExpandedDistribution, Independent)):
@@ -350,9 +427,16 @@ class Inversion(Evaluation):
     ) -> Any:
         if name not in self._given:
             return super().rv(name, distribution, shape, dims, reparam)
-        made = _prepare("rv", name, distribution, shape)
+        made = prepare("rv", name, distribution, shape)
         value = jnp.asarray(self._given[name])
         self._check(name, made, value)
         self.unconstrained[name] = lay_out(name, made, reparam)[0].inv(value)
         self.values[name] = value
         return value
+
+    def obs(self, name: str, distribution: Any, value: Any, weights: Any = None, mask: Any = None) -> Any:
+        given = self._given.get(variable_name(name))
+        if value is not None and given is not None:
+            made = prepare("obs", name, distribution, None)
+            self.unconstrained[variable_name(name)] = unfill(made, value, jnp.asarray(given, jnp.float64))
+        return super().obs(name, distribution, value, weights, mask)

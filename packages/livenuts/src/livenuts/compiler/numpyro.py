@@ -38,10 +38,10 @@ class _Statements(Messenger):  # type: ignore[misc]
             if scale is not None:
                 raise ValueError(f"sample site {name!r} is latent and scaled; scale only what is observed")
             site["value"] = self.frame.rv(name, distribution, None, None)
-        elif tuple(distribution.event_shape) == (0,) or scale is not None:  # the first is numpyro.factor's Unit
+        elif tuple(distribution.event_shape) == (0,):  # numpyro.factor's Unit
             self.frame.factor(name, observed_log_prob(distribution, site["value"], scale))
         else:
-            self.frame.obs(name, distribution, site["value"])
+            site["value"] = self.frame.obs(name, distribution, site["value"], scale)
 
 
 def run(frame: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -27,7 +27,10 @@ class NotPortable(TypeError):
 def to_plain(model: Any) -> dict[str, Any]:
     """The model as plain data: None, bool, int, float, str, lists, dicts with str keys, NumPy arrays."""
     if isinstance(model, Model):
-        return {"kind": "builder", "model": _labels(model.skeleton()), "values": dict(model.values)}
+        functions: list[Any] = []
+        plain = {"kind": "builder", "model": _labels(model.skeleton(functions)), "values": dict(model.values)}
+        made = [_function(f"a function of model {model.name!r}", function) for function in functions]
+        return plain | ({"functions": made} if made else {})
     if isinstance(model, FunctionModel):
         coords = _labels(model.coords)
         return {
@@ -56,7 +59,8 @@ def from_plain(plain: dict[str, Any]) -> Any:
     """The model that `to_plain` was given."""
     kind = plain["kind"]
     if kind == "builder":
-        return Model.from_skeleton(plain["model"], plain["values"])
+        functions = [_rebuilt(function) for function in plain.get("functions", ())]
+        return Model.from_skeleton(plain["model"], plain["values"], functions)
     function = _rebuilt(plain["function"])
     if kind == "function":
         arguments = {name: _rebuilt(value) for name, value in plain["arguments"].items()}

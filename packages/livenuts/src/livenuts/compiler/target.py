@@ -22,6 +22,7 @@ from livenuts.compiler.programs import equations
 from livenuts.compiler.simplify import simplified
 from livenuts.compiler.split import Prepared, Split
 from livenuts.compiler.x64 import x64
+from livenuts.model.builder import num_missing
 
 _CACHED_TARGETS = 64
 
@@ -36,11 +37,12 @@ class Target:
             raise ValueError(f"model {description.name!r} has no free variable: there is nothing to sample")
         self.variables: tuple[Variable, ...] = tuple(layout.variables)
         self.deterministics: tuple[Deterministic, ...] = tuple(layout.deterministics)
-        self.outputs: tuple[Variable | Deterministic, ...] = (*self.variables, *self.deterministics)
+        seen = (variable for variable in self.variables if variable.name not in description.hidden)
+        self.outputs: tuple[Variable | Deterministic, ...] = (*seen, *self.deterministics)
         """What a draw holds, in order."""
         self.dimension = layout.size
         self._checks = layout.checks
-        self._by_name = {variable.name: variable for variable in self.variables}
+        self._by_name = {variable.name: variable for variable in (*self.variables, *layout.summed_out)}
         self.closed = self._trace(description)
         """(data leaves..., position) -> (log density, gradient), as a JAX program."""
         self.split = Split(self.closed)
@@ -100,14 +102,14 @@ class Target:
         return filled
 
     def names(self) -> list[str]:
-        """Variables, then deterministics."""
+        """Variables, but for hidden ones, then deterministics."""
         return [item.name for item in self.outputs]
 
     def check(self, data: Any) -> None:
         """Let new data for the compiled code pass the door that the first data passed."""
         leaves = jax.tree.leaves(data)
-        for place, check in self._checks:
-            check(leaves[place])
+        for check in self._checks:
+            check(leaves)
         self._check_bounds(data)
 
     def _bounds_check(self) -> Any:
@@ -254,7 +256,8 @@ _lock = threading.Lock()
 def compile_model(model: Any) -> Bound:
     """Compile a model, or take what an equal model with data of the same shapes left behind."""
     description = describe(model)
-    shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(description.data))
+    leaves = jax.tree.leaves(description.data)
+    shapes = tuple((leaf.shape, str(leaf.dtype), num_missing(leaf)) for leaf in leaves)
     key: Hashable = (description.key, shapes)
     with _lock:
         if key in _constant:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,18 @@ class Node:
     shape: tuple[int, ...] | None = None
     dims: tuple[str, ...] | None = None
     reparam: str | None = None
+    weights: Any = None
+    """Of an obs: what its terms of the log density are multiplied by."""
+    mask: Any = None
+    """Of an obs: which of its terms count."""
 
     def __str__(self) -> str:
         shape = f"[{', '.join(map(str, self.dims or self.shape or ()))}]" if self.dims or self.shape else ""
         if self.kind == "rv":
             return f"{self.name}{shape} ~ {self.content}{f', {self.reparam}' if self.reparam else ''}"
         if self.kind == "obs":
-            return f"{self.name}{shape} ~ {self.content}, observed"
+            parts = [f"{name} {part}" for name, part in (("weights", self.weights), ("mask", self.mask)) if part is not None]
+            return f"{self.name}{shape} ~ {', '.join([str(self.content), 'observed', *parts])}"
         if self.kind == "det":
             return f"{self.name}{shape} = {self.content}"
         return f"{self.name}: log density + {self.content}"
@@ -101,9 +106,22 @@ class Model:
         return self
 
     def obs(
-        self, name: str, distribution: Distribution, value: Any, *, dims: Sequence[str] | str | None = None
+        self,
+        name: str,
+        distribution: Distribution,
+        value: Any,
+        *,
+        dims: Sequence[str] | str | None = None,
+        weights: Any = None,
+        mask: Any = None,
     ) -> Model:
-        """Add an observation; `value` is an array, or the name of a data array of the model, with its dims."""
+        """Add an observation; `value` is an array, or the name of a data array of the model, with its dims.
+
+        NaN marks what is missing: a variable `name_missing`, with one element for each, is sampled in its place
+        (missing counts are summed out). `weights` multiply the terms of the log density, one for all or for each.
+        Where `mask` is false a term does not count, and its value may be anything. Both are numbers, arrays, or
+        expressions.
+        """
         if isinstance(value, str):
             if value not in self.values:
                 raise ValueError(f"obs {name!r}: no data {value!r} in model {self.name!r}")
@@ -111,10 +129,14 @@ class Model:
             value = self.values[value]
         self._new_name(name, "obs")
         self._checked_distribution("obs", name, distribution)
-        array = finite("obs", name, _array("obs", name, value))
+        array = _array("obs", name, value)
+        weights, mask = (
+            None if part is None else self._checked_expression(f"obs {name!r}: {role} of", name, part)
+            for role, part in (("weights", weights), ("mask", mask))
+        )
         named = None if dims is None else self._checked_dims("obs", name, dims, array.shape)
         self.values[name] = array
-        self.nodes.append(Node("obs", name, distribution, None, named))
+        self.nodes.append(Node("obs", name, distribution, None, named, None, weights, mask))
         return self
 
     def det(self, name: str, expression: Any, *, dims: Sequence[str] | str | None = None) -> Model:
@@ -141,7 +163,8 @@ class Model:
         observed = {node.name for node in self.nodes if node.kind == "obs"}
         for name, old in self.values.items():
             kind = "obs" if name in observed else "data"
-            copy.values[name] = finite(kind, name, _array(kind, name, values[name])) if name in values else old
+            new = _array(kind, name, values[name]) if name in values else old
+            copy.values[name] = finite(kind, name, new) if kind == "data" else new
         return copy
 
     def names(self) -> list[str]:
@@ -151,29 +174,36 @@ class Model:
 
     # -- as data ---------------------------------------------------------------------------------------------------
 
-    def structure(self) -> dict[str, Any]:
-        """The model without its data, as plain JSON values."""
+    def structure(self, functions: list[Any] | None = None) -> dict[str, Any]:
+        """The model without its data, as plain JSON values; functions in it go to the list, or are a TypeError."""
         nodes = [
             {
                 "kind": node.kind,
                 "name": node.name,
-                "content": encode(node.content),
+                "content": encode(node.content, functions),
                 "shape": None if node.shape is None else list(node.shape),
                 "dims": None if node.dims is None else list(node.dims),
                 "reparam": node.reparam,
+            }
+            | {
+                role: encode(part, functions)
+                for role, part in (("weights", node.weights), ("mask", node.mask))
+                if part is not None
             }
             for node in self.nodes
         ]
         return {"format": "livenuts.model/1", "name": self.name, "nodes": nodes}
 
-    def skeleton(self) -> dict[str, Any]:
-        """Everything but the values of data and observations, as plain JSON values."""
+    def skeleton(self, functions: list[Any] | None = None) -> dict[str, Any]:
+        """Everything but the values of data and observations, as plain JSON values; functions as in `structure`."""
         dims = {name: list(dims) for name, dims in sorted(self.data_dims.items())}
-        return self.structure() | {"coords": self.coords, "data_dims": dims}
+        return self.structure(functions) | {"coords": self.coords, "data_dims": dims}
 
     @classmethod
-    def from_skeleton(cls, whole: Mapping[str, Any], values: Mapping[str, np.ndarray]) -> Model:
-        """The model with this `skeleton` and these `values`."""
+    def from_skeleton(
+        cls, whole: Mapping[str, Any], values: Mapping[str, np.ndarray], functions: Sequence[Any] = ()
+    ) -> Model:
+        """The model with this `skeleton`, these `values` and the functions that its skeleton left out."""
         if whole["format"] != "livenuts.model/1":
             raise ValueError(f"format {whole['format']!r}")
         model = cls(whole["name"], coords=whole["coords"])
@@ -182,11 +212,11 @@ class Model:
             if name not in observed:
                 model.data(name, value, dims=whole["data_dims"].get(name))
         for node in whole["nodes"]:
-            model._add(node, decode(node["content"]), values)
+            model._add(node, lambda part: decode(part, functions), values)
         return model
 
     def to_json(self) -> str:
-        """The whole model, data included, as a JSON text."""
+        """The whole model, data included, as a JSON text; a TypeError where a function is a part of it."""
         data = {name: encode(Constant(value)) for name, value in sorted(self.values.items())}
         return json.dumps(self.skeleton() | {"data": data}, allow_nan=True)
 
@@ -199,13 +229,14 @@ class Model:
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a livenuts model: {error}") from error
 
-    def _add(self, node: Mapping[str, Any], content: Any, values: Mapping[str, np.ndarray]) -> None:
+    def _add(self, node: Mapping[str, Any], read: Callable[[Any], Any], values: Mapping[str, np.ndarray]) -> None:
         """Add a statement that was read, through the door that it came in by when it was written."""
-        kind, name, dims = node["kind"], node["name"], node["dims"]
+        kind, name, dims, content = node["kind"], node["name"], node["dims"], read(node["content"])
         if kind == "rv":
             self.rv(name, content, shape=node["shape"], dims=dims, reparam=node.get("reparam"))
         elif kind == "obs":
-            self.obs(name, content, values[name], dims=dims)
+            weights, mask = read(node.get("weights")), read(node.get("mask"))
+            self.obs(name, content, values[name], dims=dims, weights=weights, mask=mask)
         elif kind == "det":
             self.det(name, content, dims=dims)
         elif kind == "factor":
@@ -223,17 +254,26 @@ class Model:
         return cls.from_json(Path(path).read_text(encoding="utf-8"))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Model) and self.to_json() == other.to_json()
+        if not isinstance(other, Model):
+            return False
+        mine: list[Any] = []
+        theirs: list[Any] = []
+        same = self.skeleton(mine) == other.skeleton(theirs) and mine == theirs and self.values.keys() == other.values.keys()
+        return same and all(_same(value, other.values[name]) for name, value in self.values.items())
 
     __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
         statements = {node.name for node in self.nodes}
         data = [f"{name}: data {list(v.shape)}" for name, v in self.values.items() if name not in statements]
-        return "\n  ".join([self.name, *data, *map(str, self.nodes)])
+        return "\n  ".join([self.name, *data, *(f"{node}{self._missing(node)}" for node in self.nodes)])
 
     def __repr__(self) -> str:
         return f"<Model {self.name!r}: {len(self.nodes)} statements>"
+
+    def _missing(self, node: Node) -> str:
+        count = num_missing(self.values[node.name]) if node.kind == "obs" else 0
+        return f", {count} missing" if count else ""
 
     # -- checks at the door ----------------------------------------------------------------------------------------
 
@@ -304,6 +344,15 @@ def _array(kind: str, name: str, value: Any) -> np.ndarray:
     if array.size == 0:
         raise ValueError(f"{kind} {name!r}: no values (shape {array.shape})")
     return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def num_missing(array: Any) -> int:
+    """How many values of an array are NaN."""
+    return int(np.isnan(array).sum()) if array.dtype.kind == "f" else 0
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 def finite(kind: str, name: str, array: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Distributions as data: a family of `numpyro.distributions` by name, with its parameters.
+"""Distributions as data: a family by name, NumPyro's or one of ours, with its parameters.
 
 `dist.Normal("mu", 1)` holds the word "Normal" and its parameters; the compiler makes the NumPyro object. A string
 parameter is a reference, except where the family itself takes a word.
@@ -39,7 +39,7 @@ def check_reparam(name: str, family: str, reparam: str | None) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
-    """A family of `numpyro.distributions` and its parameters by name."""
+    """A family and its parameters by name."""
 
     family: str
     parameters: tuple[tuple[str, Any], ...]
@@ -58,7 +58,7 @@ class Distribution:
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_text(part) for part in value)}]"
-    return str(value)
+    return getattr(value, "__name__", str(value))
 
 
 def _references(value: Any) -> set[str]:
@@ -71,8 +71,10 @@ def _references(value: Any) -> set[str]:
 
 @functools.cache
 def families() -> dict[str, Any]:
-    """Every family of `numpyro.distributions`, by name: classes, and functions that choose a class."""
+    """Every family of `numpyro.distributions` and of `livenuts.families`: classes, and functions that choose one."""
     import numpyro.distributions
+
+    from livenuts.families import FAMILIES
 
     excluded = {
         "Distribution",
@@ -87,7 +89,7 @@ def families() -> dict[str, Any]:
         value = getattr(numpyro.distributions, name)
         if callable(value) and name[:1].isupper() and name not in excluded and not name.endswith("Transform"):
             found[name] = value
-    return found
+    return found | FAMILIES
 
 
 @functools.cache
@@ -123,11 +125,17 @@ def _parameter(parameter: inspect.Parameter, value: Any) -> Any:
     if isinstance(value, str):
         # "LKJ(concentration_method='onion')": the family wants a word, not a variable.
         return value if isinstance(parameter.default, str) else Ref(value)
+    if parameter.name == "parameters":  # of a Custom: each on its own
+        return tuple(_one(part) for part in (value if isinstance(value, (list, tuple)) else [value]))
     if isinstance(value, Distribution) or (parameter.name.endswith("shape") and isinstance(value, tuple)):
         return value
     if isinstance(value, (list, tuple)) and any(isinstance(part, (Distribution, str)) for part in value):
-        return tuple(Ref(part) if isinstance(part, str) else literal_or_same(part) for part in value)
+        return tuple(map(_one, value))
     return literal_or_same(value)
+
+
+def _one(value: Any) -> Any:
+    return Ref(value) if isinstance(value, str) else literal_or_same(value)
 
 
 def literal_or_same(value: Any) -> Any:

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 
 # Functions of one or more arguments that an expression may call; the compiler knows each by name.
+TAKES_FUNCTION = ("apply", "ode")
+"""Functions of which the first argument is a function of the user's own, written in JAX."""
 FUNCTIONS = (
-    "abs", "ceil", "concatenate", "cos", "cosh", "cumsum", "dot", "exp", "expit", "expm1", "floor", "gammaln", "log",
-    "log1p", "logit", "logsumexp", "max", "maximum", "mean", "min", "minimum", "prod", "reshape", "sigmoid", "sign",
-    "sin", "sinh", "softmax", "softplus", "sqrt", "square", "stack", "sum", "tan", "tanh", "transpose", "where",
+    "abs", "apply", "ceil", "concatenate", "cos", "cosh", "cumsum", "diag", "dot", "exp", "expit", "expm1", "floor",
+    "gammaln", "linear_ode", "linear_kernel", "log", "log1p", "logit", "logsumexp", "matern12", "matern32",
+    "matern32_spectrum", "matern52", "matern52_spectrum", "max", "maximum", "mean", "min", "minimum", "ode", "periodic",
+    "prod", "rational_quadratic", "reshape", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus", "sqrt", "square",
+    "squared_exponential", "squared_exponential_spectrum", "stack", "sum", "tan", "tanh", "transpose", "where",
 )  # fmt: skip
 OPERATORS = {
     "add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**", "matmul": "@", "mod": "%", "lt": "<", "le": "<=",
@@ -148,7 +152,7 @@ class Call(Expression):
 
     def __str__(self) -> str:
         symbol = OPERATORS.get(self.function)
-        texts = [str(argument) for argument in self.arguments]
+        texts = [getattr(argument, "__name__", str(argument)) for argument in self.arguments]
         if self.function == "getitem":
             return f"{texts[0]}[{_index_text(self.arguments[1])}]"
         if symbol and len(texts) == 2:
@@ -192,7 +196,12 @@ def literal(value: Any) -> Any:
 
 def call(function: str, *arguments: Any, **options: Any) -> Call:
     """The expression `function(*arguments, **options)`."""
-    return Call(function, tuple(literal(argument) for argument in arguments), tuple(sorted(options.items())))
+    first = arguments[:1] if function in TAKES_FUNCTION else ()
+    if first and not callable(first[0]):
+        raise TypeError(f"ln.{function} takes a function first, got {first[0]!r:.60}")
+    rest = tuple(literal(argument) for argument in arguments[len(first) :])
+    named = {name: literal(v) if isinstance(v, (Expression, np.ndarray)) else v for name, v in options.items()}
+    return Call(function, (*first, *rest), tuple(sorted(named.items())))
 
 
 def references(value: Any) -> set[str]:
@@ -200,7 +209,7 @@ def references(value: Any) -> set[str]:
     if isinstance(value, Ref):
         return {value.name}
     if isinstance(value, Call):
-        return references(value.arguments)
+        return references((*value.arguments, *(option for _, option in value.options)))
     if isinstance(value, (tuple, list)):
         return set().union(*map(references, value)) if value else set()
     return set()

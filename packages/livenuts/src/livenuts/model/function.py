@@ -24,7 +24,7 @@ class Frame(Protocol):
         dims: tuple[str, ...] | None,
         reparam: str | None = None,
     ) -> Any: ...
-    def obs(self, name: str, distribution: Any, value: Any) -> Any: ...
+    def obs(self, name: str, distribution: Any, value: Any, weights: Any = None, mask: Any = None) -> Any: ...
     def det(self, name: str, value: Any, dims: tuple[str, ...] | None) -> Any: ...
     def factor(self, name: str, value: Any) -> None: ...
 
@@ -65,9 +65,12 @@ def rv(
     return _current("rv", name).rv(name, distribution, sizes, axes(dims), reparam)
 
 
-def obs(name: str, distribution: Any, value: Any) -> Any:
-    """Condition on `value`; with None, the variable is free."""
-    return _current("obs", name).obs(name, distribution, value)
+def obs(name: str, distribution: Any, value: Any, *, weights: Any = None, mask: Any = None) -> Any:
+    """Condition on `value`; with None, the variable is free. `weights`, `mask` and NaN are as in `Model.obs`.
+
+    Returns the value, what is missing filled in.
+    """
+    return _current("obs", name).obs(name, distribution, value, weights, mask)
 
 
 def det(name: str, value: Any, *, dims: Sequence[str] | str | None = None) -> Any:

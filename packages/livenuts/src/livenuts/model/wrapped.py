@@ -1,4 +1,4 @@
-"""Models that were written elsewhere: a JAX log density, a NumPyro model."""
+"""Models that were written elsewhere: a JAX log density, a NumPyro model, a PyMC model."""
 
 from __future__ import annotations
 
@@ -32,6 +32,17 @@ class NumpyroModel:
         return getattr(self.function, "__name__", "model")
 
 
+@dataclass(frozen=True, eq=False)
+class PymcModel:
+    """A PyMC model."""
+
+    model: Any
+
+    @property
+    def name(self) -> str:
+        return getattr(self.model, "name", "") or "model"
+
+
 def from_logdensity(function: Callable[[Any], Any], position: Any) -> LogDensityModel:
     """Sample any JAX log density.
 
@@ -52,3 +63,14 @@ def from_numpyro(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Num
     if not callable(function):
         raise TypeError(f"from_numpyro takes a NumPyro model function, got {function!r}")
     return NumpyroModel(function, args, kwargs)
+
+
+def from_pymc(model: Any) -> PymcModel:
+    """Sample a PyMC model, its density turned into JAX by PyTensor.
+
+    Draws hold its free variables and deterministics under their names, with its dims and coords. What PyMC imputes
+    is imputed. A discrete variable is refused. Data are part of the program: `pm.set_data` needs another call.
+    """
+    if not all(hasattr(model, part) for part in ("value_vars", "free_RVs", "logp")):
+        raise TypeError(f"from_pymc takes a pymc.Model, got {model!r:.60}")
+    return PymcModel(model)
