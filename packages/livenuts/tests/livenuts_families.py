@@ -240,7 +240,13 @@ def correlations() -> Case:
         return np.linalg.slogdet(x)[1] - constant
 
     return Case(
-        lambda c: nd.LKJ(3, c), (2.0,), values, log_density, stats.beta(2.5, 2.5, -1.0, 2.0), lambda x: x[:, 0, 1], False
+        lambda c: nd.LKJ(3, c),
+        (2.0,),
+        values,
+        log_density,
+        stats.beta(2.5, 2.5, -1.0, 2.0),
+        lambda x: x[:, 0, 1],
+        False,
     )
 
 
@@ -249,7 +255,13 @@ def dirichlet() -> Case:
     law = stats.dirichlet(concentration)
     values = law.rvs(3, random_state=1)
     return Case(
-        nd.Dirichlet, (concentration,), values, lambda x: law.logpdf(x.T), stats.beta(1.5, 3.7), lambda x: x[:, 0], False
+        nd.Dirichlet,
+        (concentration,),
+        values,
+        lambda x: law.logpdf(x.T),
+        stats.beta(1.5, 3.7),
+        lambda x: x[:, 0],
+        False,
     )
 
 
@@ -286,7 +298,13 @@ def truncated_poisson() -> Case:
 
     values = np.arange(2.0, 7.0)
     return Case(
-        lambda rate: Truncated(nd.Poisson(rate), 1, 6), (3.0,), values, lambda x: np.log(Law.pmf(x)), Law, np.asarray, False
+        lambda rate: Truncated(nd.Poisson(rate), 1, 6),
+        (3.0,),
+        values,
+        lambda x: np.log(Law.pmf(x)),
+        Law,
+        np.asarray,
+        False,
     )
 
 

@@ -192,7 +192,9 @@ def test_tails_are_exact_far_out(name: str) -> None:
             lambda x: (
                 log_cdf(base, x),
                 log_survival(base, x),
-                jax.grad(lambda x: jnp.sum(jnp.where(x > -2e3, log_survival(base, x) * 1e-3, 0.0)))(jnp.append(x, -1.0)),
+                jax.grad(lambda x: jnp.sum(jnp.where(x > -2e3, log_survival(base, x) * 1e-3, 0.0)))(
+                    jnp.append(x, -1.0)
+                ),
             )
         )(x)
     np.testing.assert_allclose(lower, law.logcdf(x), rtol=1e-9)

@@ -61,6 +61,11 @@ def weighted(weights: Any) -> None:
     ln.obs("y", dist.Normal(weights * ln.rv("x", dist.Normal(0, 1)), 1.0), np.zeros(2))
 
 
+@ln.model
+def weighted_free() -> None:
+    ln.obs("y", dist.Normal(ln.rv("x", dist.Normal(0, 1)), 1.0), None, weights=2.0)
+
+
 EIGHT = np.arange(8.0)
 NAN = float("nan")
 
@@ -93,11 +98,7 @@ BUILDING = [
     (lambda: normal().obs("y", dist.Normal("x", 1), "z"), ValueError, ["obs 'y'", "no data 'z'"]),
     (lambda: normal().data("y", [1, NAN]), ValueError, ["data 'y'", "[1]", "NaN"]),
     (lambda: model().data("a", 1).with_data(b=1), ValueError, ["'b'", "it has a"]),
-    (
-        lambda: normal().obs("y", dist.Normal("x", 1), 1.0).with_data(y=NAN),
-        ValueError,
-        ["obs 'y'", "NaN"],
-    ),
+    (lambda: normal().obs("y", dist.Normal("x", 1), 1.0, weights="w"), ValueError, ["weights of 'y'", "unknown 'w'"]),
     (lambda: dist.Normal(0, scal=1), TypeError, ["dist.Normal", "'scal'", "loc, scale"]),
     (lambda: dist.Normal(0, loc=1), TypeError, ["dist.Normal", "'loc'", "twice"]),
     (lambda: dist.Normal(0, 1, 2), TypeError, ["dist.Normal", "at most 2", "loc, scale"]),
@@ -172,9 +173,24 @@ COMPILING = [
     (observed(dist.Binomial(10, 0.5), 11), ValueError, ["obs 'y'", "11", "support", "Binomial"]),
     (observed(dist.Poisson("x"), [1, 2.5]), ValueError, ["obs 'y'", "2.5", "[1]", "support", "Poisson"]),
     (observed(dist.Normal("x", 1), [1.0, np.inf]), ValueError, ["obs 'y'", "inf", "[1]", "support"]),
-    (lambda: sample(in_a_function(np.array([1.0, NAN]))), ValueError, ["obs 'y'", "[1]", "NaN"]),
+    # Missing values that cannot be variables; NaN that counts; weights of another shape.
+    (
+        lambda: sample(normal().obs("y", dist.Dirichlet(ln.exp(ref("x")) * np.ones(3)), [0.5, 0.5, NAN])),
+        ValueError,
+        ["obs 'y'", "missing", "Dirichlet", "mask"],
+    ),
+    (
+        lambda: sample(normal().obs("y", dist.Normal("x", 1), [1, NAN], mask=np.array([False, True]))),
+        ValueError,
+        ["obs 'y'", "[1]", "NaN", "mask"],
+    ),
+    (
+        lambda: sample(normal().obs("y", dist.Normal("x", 1), [1, 2], weights=np.ones(3))),
+        ValueError,
+        ["obs 'y'", "weights", "(3,)", "(2,)"],
+    ),
+    (lambda: sample(weighted_free()), ValueError, ["obs 'y'", "weights", "None"]),
     (lambda: sample(ln.from_numpyro(in_numpyro, np.array([1.0, -3.0]))), ValueError, ["obs 'y'", "-3.0", "[1]"]),
-    (lambda: sample(ln.from_numpyro(in_numpyro, np.array([NAN]))), ValueError, ["obs 'y'", "[0]", "NaN"]),
     # Log densities.
     (lambda: sample(ln.from_logdensity(lambda x: -(x**2), np.zeros(3))), ValueError, ["scalar", "(3,)"]),
     (lambda: sample(ln.from_logdensity(lambda x: 0.0, {})), ValueError, ["position", "no arrays"]),
@@ -262,7 +278,7 @@ def test_new_data_for_compiled_code_pass_the_same_door() -> None:
     sample(rate)
     refuse(lambda: sample(rate.with_data(y=[1.0, -1.0])), ValueError, ["obs 'y'", "-1.0", "[1]", "support"])
     sample(ln.from_numpyro(in_numpyro, np.array([1.0, 3.0])))
-    refuse(lambda: sample(ln.from_numpyro(in_numpyro, np.array([1.0, NAN]))), ValueError, ["obs 'y'", "[1]", "NaN"])
+    refuse(lambda: sample(ln.from_numpyro(in_numpyro, np.array([1.0, -3.0]))), ValueError, ["obs 'y'", "[1]", "-3.0"])
 
 
 def test_a_tuning_of_another_model_is_refused() -> None:

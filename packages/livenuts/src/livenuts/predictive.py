@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpyro.distributions.distribution import ExpandedDistribution, Independent
 
 from livenuts.compiler.describe import Description, describe
 from livenuts.compiler.frames import prepare
@@ -17,7 +18,7 @@ from livenuts.result import Result
 from livenuts.runtime.settings import entropy
 
 
-class _Generation:
+class Generation:
     """The frame that draws every statement: variables where they are not given, and all observations."""
 
     def __init__(self, key: Any, given: Mapping[str, Any]) -> None:
@@ -32,6 +33,8 @@ class _Generation:
         try:
             return jnp.asarray(distribution.sample(key))
         except NotImplementedError as error:
+            while isinstance(distribution, (ExpandedDistribution, Independent)):
+                distribution = distribution.base_dist
             raise NotImplementedError(f"{name!r}: {type(distribution).__name__} has no sampler: {error}") from error
 
     def rv(
@@ -82,8 +85,8 @@ def posterior_predictive(
     `model` is the one that was sampled, or the same with new covariates: `model.with_data(x=new)`, or a model
     function called with them and None for what is to be predicted. Variables of the result keep their draws;
     deterministics are computed anew. `names` may also be those of deterministics, and of variables that the result
-    does not have (of new groups): they are drawn from the model. The default is all observations. What is missing in the
-    data is replicated as what is not.
+    does not have (of new groups): they are drawn from the model. The default is all observations. What is missing
+    in the data is replicated as what is not.
     """
     description = describe(model)
     given = {name: draws.reshape(-1, *draws.shape[2:]) for name, draws in result.draws.items()}
@@ -110,7 +113,7 @@ def _generate(
     wanted = None if names is None else [names] if isinstance(names, str) else list(names)
 
     def one(data: Any, key: Any, values: Any) -> dict[str, Any]:
-        frame = _Generation(key, values)
+        frame = Generation(key, values)
         description.statements(frame, data)
         everything = frame.variables | frame.observations
         if wanted is None:

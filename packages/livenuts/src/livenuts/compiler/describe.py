@@ -12,6 +12,7 @@ import numpy as np
 from livenuts.compiler.captured import Same, captured
 from livenuts.compiler.evaluate import evaluate, materialize
 from livenuts.model.builder import Model
+from livenuts.model.expressions import Constant
 from livenuts.model.function import FunctionModel, running
 from livenuts.model.wrapped import LogDensityModel, NumpyroModel, PymcModel
 
@@ -78,7 +79,11 @@ def _builder(model: Model) -> Description:
             if node.kind == "rv":
                 environment[node.name] = frame.rv(node.name, content, node.shape, node.dims, node.reparam)
             elif node.kind == "obs":
-                counts = [None if part is None else evaluate(part, environment) for part in (node.weights, node.mask)]
+                # What is written into the model stays NumPy's, so that its values can be looked at.
+                counts = [
+                    part.value if isinstance(part, Constant) else None if part is None else evaluate(part, environment)
+                    for part in (node.weights, node.mask)
+                ]
                 environment[node.name] = frame.obs(node.name, content, environment[node.name], *counts)
             elif node.kind == "det":
                 environment[node.name] = frame.det(node.name, content, node.dims)

@@ -50,7 +50,7 @@ class Filled(NamedTuple):
 def fill(distribution: Any, value: Any, unconstrained: Any) -> Filled:
     """Put unconstrained numbers, (count,), in the places of NaN, in order."""
     absent = jnp.isnan(value)
-    places = jnp.nonzero(absent.ravel(), size=unconstrained.size)[0]
+    places = _places(absent, unconstrained.size)
     support = _element(distribution.support)
     if support is real:
         filled = _put(unconstrained, absent, places)
@@ -59,23 +59,34 @@ def fill(distribution: Any, value: Any, unconstrained: Any) -> Filled:
     flat = _put(unconstrained, absent, places)
     inside = transform(flat)
     jacobian = jnp.where(absent, transform.log_abs_det_jacobian(flat, inside), 0.0)
-    return Filled(jnp.where(absent, inside, value), inside.ravel()[places], jnp.sum(jacobian))
+    return Filled(
+        jnp.where(absent, inside, value), inside.ravel().at[places].get(mode="promise_in_bounds"), jnp.sum(jacobian)
+    )
 
 
 def unfill(distribution: Any, value: Any, missing: Any) -> Any:
     """The unconstrained numbers of given missing values."""
     absent = jnp.isnan(value)
-    places = jnp.nonzero(absent.ravel(), size=missing.size)[0]
+    places = _places(absent, missing.size)
     support = _element(distribution.support)
     if support is real:
         return missing
-    return biject_to(support).inv(_put(missing, absent, places)).ravel()[places]
+    return (
+        biject_to(support)
+        .inv(jnp.where(absent, _put(missing, absent, places), support.feasible_like(jnp.asarray(value))))
+        .ravel()[places]
+    )
 
 
 def without_nan(distribution: Any, value: Any, counted: Any) -> Any:
     """The value with something harmless where it does not count, so that no NaN reaches a gradient."""
     counted = jnp.reshape(counted, (*jnp.shape(counted), *(1,) * len(distribution.event_shape)))
     return jnp.where(counted, value, distribution.support.feasible_like(jnp.asarray(value, jnp.float64)))
+
+
+def _places(absent: Any, count: int) -> Any:
+    """The places that are absent, in order."""
+    return jnp.argsort(~absent.ravel(), stable=True)[:count]
 
 
 @jax.custom_vjp

@@ -13,7 +13,9 @@ class PymcParts:
     def __init__(self, model: Any) -> None:
         from pymc.sampling.jax import get_jaxified_graph
 
-        discrete = [variable.name for variable in model.value_vars if variable.dtype.startswith(("int", "uint", "bool"))]
+        discrete = [
+            variable.name for variable in model.value_vars if variable.dtype.startswith(("int", "uint", "bool"))
+        ]
         if discrete:
             raise ValueError(
                 f"from_pymc: variable {discrete[0]!r} is discrete: NUTS samples continuous variables only; "

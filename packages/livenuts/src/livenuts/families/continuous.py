@@ -1,7 +1,7 @@
 """Six continuous families: each a density, a sampler, and both tails in logarithms."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,11 @@ class SkewNormal(Univariate):
     Azzalini 1985, "A class of distributions which includes the normal ones".
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive, "slant": constraints.real}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real,
+        "scale": constraints.positive,
+        "slant": constraints.real,
+    }
     support = constraints.real
 
     def __init__(self, loc: Any = 0.0, scale: Any = 1.0, slant: Any = 0.0, *, validate_args: bool | None = None):
@@ -101,7 +105,11 @@ class SkewNormal(Univariate):
 class ExGaussian(Univariate):
     """The sum of a Normal(loc, scale) and an Exponential(rate)."""
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive, "rate": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real,
+        "scale": constraints.positive,
+        "rate": constraints.positive,
+    }
     support = constraints.real
 
     def __init__(self, loc: Any = 0.0, scale: Any = 1.0, rate: Any = 1.0, *, validate_args: bool | None = None):
@@ -140,7 +148,7 @@ class ExGaussian(Univariate):
 class InverseGaussian(Univariate):
     """The inverse Gaussian (Wald) with mean `loc` and shape `concentration`: variance loc^3 / concentration."""
 
-    arg_constraints = {"loc": constraints.positive, "concentration": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {"loc": constraints.positive, "concentration": constraints.positive}
     support = constraints.positive
 
     def __init__(self, loc: Any = 1.0, concentration: Any = 1.0, *, validate_args: bool | None = None):
@@ -183,7 +191,11 @@ class InverseGaussian(Univariate):
 class Triangular(Univariate):
     """Piecewise linear on (low, high), largest at `peak`."""
 
-    arg_constraints = {"low": constraints.real, "high": constraints.real, "peak": constraints.real}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "low": constraints.real,
+        "high": constraints.real,
+        "peak": constraints.real,
+    }
 
     def __init__(self, low: Any = 0.0, high: Any = 1.0, peak: Any = 0.5, *, validate_args: bool | None = None):
         super().__init__(low=low, high=high, peak=peak, validate_args=validate_args)
@@ -235,7 +247,7 @@ class Triangular(Univariate):
 class LogitNormal(Univariate):
     """A probability whose logit is Normal(loc, scale)."""
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {"loc": constraints.real, "scale": constraints.positive}
     support = constraints.unit_interval
 
     def __init__(self, loc: Any = 0.0, scale: Any = 1.0, *, validate_args: bool | None = None):
@@ -327,7 +339,11 @@ class GeneralizedPareto(Univariate):
     Concentration 0 is the exponential; where it is negative, z ends at -1 / concentration.
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive, "concentration": constraints.real}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real,
+        "scale": constraints.positive,
+        "concentration": constraints.real,
+    }
 
     def __init__(
         self, loc: Any = 0.0, scale: Any = 1.0, concentration: Any = 0.0, *, validate_args: bool | None = None

@@ -1,7 +1,7 @@
 """A family of the user's own: a log density, and a sampler where there is one."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ class Custom(Distribution):  # type: ignore[misc]
     `sampler(key, shape, *parameters)` makes draws of that whole shape, for predictions.
     """
 
-    arg_constraints: dict[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
     pytree_data_fields = ("parameters",)
     pytree_aux_fields = ("log_density", "sampler", "_support")
 

@@ -1,6 +1,6 @@
 """What is known in part: censored observations, and variables cut to an interval."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ class Censored(Distribution):  # type: ignore[misc]
     would have been seen without censoring.
     """
 
-    arg_constraints: dict[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
     pytree_data_fields = ("base_dist", "left", "right", "until")
 
     def __init__(
@@ -74,18 +74,18 @@ def _tighter(plain: Any, of_arrays: Any, one: Any, other: Any) -> Any:
     """The tighter of two bounds, either of which may be none; numbers stay numbers."""
     if one is None or other is None:
         return other if one is None else one
-    return plain(one, other) if all(isinstance(bound, (int, float)) for bound in (one, other)) else of_arrays(one, other)
+    return (
+        plain(one, other) if all(isinstance(bound, (int, float)) for bound in (one, other)) else of_arrays(one, other)
+    )
 
 
 class Truncated(Distribution):  # type: ignore[misc]
     """A family with a cdf, cut to low < x <= high and scaled to be a density there; None is no bound."""
 
-    arg_constraints: dict[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
     pytree_data_fields = ("base_dist", "low", "high")
 
-    def __init__(
-        self, base_dist: Any, low: Any = None, high: Any = None, *, validate_args: bool | None = None
-    ) -> None:
+    def __init__(self, base_dist: Any, low: Any = None, high: Any = None, *, validate_args: bool | None = None) -> None:
         check_has_tails("Truncated", base_dist)
         if low is None and high is None:
             raise ValueError("Truncated: give low, high, or both")

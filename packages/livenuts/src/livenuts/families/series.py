@@ -1,7 +1,7 @@
 """Time series: autoregression, conditional heteroscedasticity, linear Gaussian state spaces."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,11 @@ class AR(Distribution):  # type: ignore[misc]
     initial_scale) each.
     """
 
-    arg_constraints = {"coefficients": constraints.real_vector, "scale": constraints.positive, "loc": constraints.real}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "coefficients": constraints.real_vector,
+        "scale": constraints.positive,
+        "loc": constraints.real,
+    }
     support = constraints.real_vector
     pytree_data_fields = ("coefficients", "scale", "loc", "initial_scale")
 
@@ -120,7 +124,7 @@ class GARCH(Distribution):  # type: ignore[misc]
     arch + garch < 1. Bollerslev 1986.
     """
 
-    arg_constraints = {
+    arg_constraints: ClassVar[dict[str, Any]] = {
         "constant": constraints.positive,
         "arch": constraints.nonnegative,
         "garch": constraints.nonnegative,
@@ -185,7 +189,7 @@ class LinearGaussian(Distribution):  # type: ignore[misc]
     `observation` (m, k), and values have shape (num_steps, m). Any of them may be a random variable.
     """
 
-    arg_constraints: dict[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
     support = constraints.real_matrix
     pytree_data_fields = (
         "transition",

@@ -1,7 +1,7 @@
 """The difference of two Poisson counts, exact far out in both tails."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ INTEGER = _Integer()
 class Skellam(Univariate):
     """Poisson(rate1) - Poisson(rate2), independent (Skellam 1946)."""
 
-    arg_constraints = {"rate1": constraints.positive, "rate2": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {"rate1": constraints.positive, "rate2": constraints.positive}
     support = INTEGER
 
     def __init__(self, rate1: Any = 1.0, rate2: Any = 1.0, *, validate_args: bool | None = None) -> None:

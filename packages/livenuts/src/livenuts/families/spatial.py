@@ -1,7 +1,7 @@
 """Neighbours on a map."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ class ICAR(Distribution):  # type: ignore[misc]
     York and Mollié 1991; the constraint is exact, not a narrow prior.
     """
 
-    arg_constraints = {"scale": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {"scale": constraints.positive}
     pytree_data_fields = ("scale", "adjacency", "_factor")
 
     def __init__(self, scale: Any = 1.0, adjacency: Any = None, *, validate_args: bool | None = None) -> None:

@@ -36,7 +36,7 @@ def log_between(distribution: Any, low: Any, high: Any) -> Any:
     lower = (log_cdf(distribution, low), log_cdf(distribution, high))
     upper = (log_survival(distribution, high), log_survival(distribution, low))
     use_upper = lower[0] > -_LOG_2
-    small, large = (jnp.where(use_upper, u, l) for l, u in zip(lower, upper, strict=True))
+    small, large = (jnp.where(use_upper, above, below) for below, above in zip(lower, upper, strict=True))
     empty = ~(small < large)
     difference = jnp.where(empty, -1.0, small - large)
     return jnp.where(empty, -jnp.inf, large + jnp.where(jnp.isneginf(difference), 0.0, log1m_exp(difference)))

@@ -36,7 +36,9 @@ class Node:
         if self.kind == "rv":
             return f"{self.name}{shape} ~ {self.content}{f', {self.reparam}' if self.reparam else ''}"
         if self.kind == "obs":
-            parts = [f"{name} {part}" for name, part in (("weights", self.weights), ("mask", self.mask)) if part is not None]
+            parts = [
+                f"{name} {part}" for name, part in (("weights", self.weights), ("mask", self.mask)) if part is not None
+            ]
             return f"{self.name}{shape} ~ {', '.join([str(self.content), 'observed', *parts])}"
         if self.kind == "det":
             return f"{self.name}{shape} = {self.content}"
@@ -258,7 +260,11 @@ class Model:
             return False
         mine: list[Any] = []
         theirs: list[Any] = []
-        same = self.skeleton(mine) == other.skeleton(theirs) and mine == theirs and self.values.keys() == other.values.keys()
+        same = (
+            self.skeleton(mine) == other.skeleton(theirs)
+            and mine == theirs
+            and self.values.keys() == other.values.keys()
+        )
         return same and all(_same(value, other.values[name]) for name, value in self.values.items())
 
     __hash__ = None  # type: ignore[assignment]
