@@ -126,7 +126,7 @@ def test_solutions_are_exact() -> None:
         chain = odes.linear_ode(np.array([[-1.0, 0.0], [1.0, -0.3]]), np.array([2.0, 0.0]), times)
         growth = jax.jit(lambda r: odes.ode(logistic_growth, 0.1, times, r, steps=20))
         values, slopes = growth(1.5), jax.jacfwd(growth)(1.5)
-        errors = [abs(odes.ode(logistic_growth, 0.1, times, 1.5, steps=n)[-1] - values[-1]) for n in (2, 4)]
+        errors = [float(odes.ode(logistic_growth, 0.1, times, 1.5, steps=n)[-1] - values[-1]) for n in (2, 4)]
     first = 2.0 * np.exp(-times)
     second = 2.0 / (1.0 - 0.3) * (np.exp(-0.3 * times) - np.exp(-times))
     np.testing.assert_allclose(chain, np.stack([first, second], axis=1), rtol=1e-10)
