@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.primitives import Messenger
 
@@ -28,7 +29,7 @@ class _Statements(Messenger):  # type: ignore[misc]
                     "leave subsample_size out"
                 )
         if site["type"] == "deterministic":
-            self.frame.det(site["name"], site["value"], None)
+            self.frame.det(site["name"], site["value"], _dims(site, jnp.shape(site["value"]), 0))
         if site["type"] != "sample":
             return
         name, distribution, scale = site["name"], site["fn"], site.get("scale")
@@ -37,11 +38,23 @@ class _Statements(Messenger):  # type: ignore[misc]
         if not site["is_observed"]:
             if scale is not None:
                 raise ValueError(f"sample site {name!r} is latent and scaled; scale only what is observed")
-            site["value"] = self.frame.rv(name, distribution, None, None)
+            shape = (*distribution.batch_shape, *distribution.event_shape)
+            site["value"] = self.frame.rv(name, distribution, None, _dims(site, shape, len(distribution.event_shape)))
         elif tuple(distribution.event_shape) == (0,):  # numpyro.factor's Unit
             self.frame.factor(name, observed_log_prob(distribution, site["value"], scale))
         else:
             site["value"] = self.frame.obs(name, distribution, site["value"], scale)
+
+
+def _dims(site: dict[str, Any], shape: tuple[int, ...], event_dim: int) -> tuple[str, ...] | None:
+    """The axes that are plates by their names, the others as ArviZ would name them; None where no axis is a plate."""
+    names = [f"{site['name']}_dim_{axis}" for axis in range(len(shape))]
+    plates = [(plate, plate.dim - event_dim) for plate in site.get("cond_indep_stack", ())]
+    if not plates or any(-axis > len(shape) or shape[axis] != plate.size for plate, axis in plates):
+        return None
+    for plate, axis in plates:
+        names[axis] = plate.name
+    return tuple(names)
 
 
 def run(frame: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ def diffrax_ode(
     Kvaerno5, an implicit method, so that stiff equations do; derivatives by the recursive checkpoints of diffrax.
     """
     try:
-        import diffrax
+        import diffrax  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         raise ImportError("diffrax_ode needs diffrax: pip install 'livenuts[diffrax]'") from error
     times = jnp.asarray(times, float)

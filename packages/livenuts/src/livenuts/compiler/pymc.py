@@ -11,7 +11,7 @@ class PymcParts:
     """What is read from a PyMC model, once."""
 
     def __init__(self, model: Any) -> None:
-        from pymc.sampling.jax import get_jaxified_graph
+        from pymc.sampling.jax import get_jaxified_graph  # type: ignore[import-not-found, unused-ignore]
 
         discrete = [
             variable.name for variable in model.value_vars if variable.dtype.startswith(("int", "uint", "bool"))

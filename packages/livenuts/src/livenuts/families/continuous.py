@@ -200,7 +200,7 @@ class Triangular(Univariate):
     def __init__(self, low: Any = 0.0, high: Any = 1.0, peak: Any = 0.5, *, validate_args: bool | None = None):
         super().__init__(low=low, high=high, peak=peak, validate_args=validate_args)
 
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    @constraints.dependent_property(is_discrete=False, event_dim=0)  # type: ignore[untyped-decorator]
     def support(self) -> Any:
         return constraints.interval(self.low, self.high)
 
@@ -350,7 +350,7 @@ class GeneralizedPareto(Univariate):
     ):
         super().__init__(loc=loc, scale=scale, concentration=concentration, validate_args=validate_args)
 
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    @constraints.dependent_property(is_discrete=False, event_dim=0)  # type: ignore[untyped-decorator]
     def support(self) -> Any:
         return _Excess(self.loc, self.scale, self.concentration)
 

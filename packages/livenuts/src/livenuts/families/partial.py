@@ -38,12 +38,12 @@ class Censored(Distribution):  # type: ignore[misc]
         self.base_dist = base_dist.expand(batch)
         super().__init__(batch, validate_args=validate_args)
 
-    @constraints.dependent_property(event_dim=0)
+    @constraints.dependent_property(event_dim=0)  # type: ignore[untyped-decorator]
     def support(self) -> Any:
         return self.base_dist.support
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:
         return bool(self.base_dist.is_discrete)
 
     def log_prob(self, value: Any) -> Any:
@@ -96,10 +96,10 @@ class Truncated(Distribution):  # type: ignore[misc]
         super().__init__(batch, validate_args=validate_args)
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:
         return bool(self.base_dist.is_discrete)
 
-    @constraints.dependent_property(event_dim=0)
+    @constraints.dependent_property(event_dim=0)  # type: ignore[untyped-decorator]
     def support(self) -> Any:
         """The base's, cut."""
         base = self.base_dist.support

@@ -34,7 +34,7 @@ class ICAR(Distribution):  # type: ignore[misc]
         self._factor = jnp.linalg.cholesky(laplacian + 1.0 / shape[0])
         super().__init__(jnp.shape(scale), shape[:1], validate_args=validate_args)
 
-    @constraints.dependent_property(is_discrete=False, event_dim=1)
+    @constraints.dependent_property(is_discrete=False, event_dim=1)  # type: ignore[untyped-decorator]
     def support(self) -> Any:
         return constraints.zero_sum(1)
 
