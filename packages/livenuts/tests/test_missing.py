@@ -186,7 +186,10 @@ def test_weights_by_name_survive_json() -> None:
     again = ln.Model.from_json(model.to_json())
     assert again == model
     assert again != weighted(VALUES, ref("w") * 2.0, "m")
-    assert "weights" in json.loads(model.to_json())["nodes"][-1]
+    whole = json.loads(model.to_json())
+    assert whole["format"] == "livenuts.model/2"  # who only knows the first would leave weights out
+    assert json.loads(level().to_json())["format"] == "livenuts.model/1"
+    assert "weights" in whole["nodes"][-1]
     assert log_density(again, [0.3])[0] == log_density(model, [0.3])[0]
     # Data by name may change under compiled code, and pass the door again.
     compile_model(model.with_data(y=[NAN, 1.0, 1.0], m=[False, True, True]))

@@ -17,7 +17,7 @@ import numpy as np
 
 from livenuts.model.builder import Model
 from livenuts.model.function import FunctionModel
-from livenuts.model.wrapped import LogDensityModel, NumpyroModel
+from livenuts.model.wrapped import LogDensityModel, NumpyroModel, PymcModel
 
 
 class NotPortable(TypeError):
@@ -52,6 +52,8 @@ def to_plain(model: Any) -> dict[str, Any]:
             "function": _function("the log density", model.function),
             "position": _argument("the position", model.position),
         }
+    if isinstance(model, PymcModel):
+        raise NotPortable("a PyMC model cannot be rebuilt in another process; run it in threads, without an executor")
     raise NotPortable(f"expected a model, got {model!r:.80}")
 
 

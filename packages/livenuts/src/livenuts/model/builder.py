@@ -15,6 +15,10 @@ from livenuts.model.expressions import Call, Constant, Expression, Ref, literal,
 from livenuts.model.serialize import decode, encode
 
 
+FORMATS = ("livenuts.model/1", "livenuts.model/2")
+"""Of models as JSON; the second has weights and masks."""
+
+
 @dataclass(frozen=True, eq=False)
 class Node:
     """One statement of a model: kind is "rv", "obs", "det" or "factor"."""
@@ -194,7 +198,9 @@ class Model:
             }
             for node in self.nodes
         ]
-        return {"format": "livenuts.model/1", "name": self.name, "nodes": nodes}
+        # Who only knows the first format would leave weights out.
+        weighted = any(node.weights is not None or node.mask is not None for node in self.nodes)
+        return {"format": FORMATS[weighted], "name": self.name, "nodes": nodes}
 
     def skeleton(self, functions: list[Any] | None = None) -> dict[str, Any]:
         """Everything but the values of data and observations, as plain JSON values; functions as in `structure`."""
@@ -206,7 +212,7 @@ class Model:
         cls, whole: Mapping[str, Any], values: Mapping[str, np.ndarray], functions: Sequence[Any] = ()
     ) -> Model:
         """The model with this `skeleton`, these `values` and the functions that its skeleton left out."""
-        if whole["format"] != "livenuts.model/1":
+        if whole["format"] not in FORMATS:
             raise ValueError(f"format {whole['format']!r}")
         model = cls(whole["name"], coords=whole["coords"])
         observed = {node["name"] for node in whole["nodes"] if node["kind"] == "obs"}
