@@ -14,7 +14,6 @@ from livenuts.model.distributions import Distribution, check_reparam
 from livenuts.model.expressions import Call, Constant, Expression, Ref, literal, references
 from livenuts.model.serialize import decode, encode
 
-
 FORMATS = ("livenuts.model/1", "livenuts.model/2")
 """Of models as JSON; the second has weights and masks."""
 
