@@ -7,6 +7,8 @@ import livenuts as ln
 import numpy as np
 import pymc as pm
 import pytest
+from livenuts.compiler.target import compile_model
+from livenuts.compiler.x64 import x64
 
 
 def test_a_model_of_pymc_keeps_its_names_and_has_its_posterior() -> None:
@@ -20,6 +22,14 @@ def test_a_model_of_pymc_keeps_its_names_and_has_its_posterior() -> None:
         pm.Deterministic("twice", 2.0 * mu)
         with pytest.warns(pm.exceptions.ImputationWarning):
             pm.Normal("y", mu, 0.5, observed=y)
+    bound = compile_model(ln.from_pymc(model))
+    theirs = model.compile_logp()
+    for shift in (0.0, 0.3, -1.1):
+        point = {name: value + shift for name, value in model.initial_point().items()}
+        with x64():
+            position = np.concatenate([np.ravel(point[variable.name]) for variable in model.value_vars])
+            ours = float(bound.target.evaluation(bound.data, position).log_density())
+        assert ours == pytest.approx(float(theirs(point)), rel=1e-10)
     result = ln.sample(ln.from_pymc(model), num_samples=4000, seed=1, progress=False)
     assert {"mu", "top", "below", "shares", "twice", "y_unobserved"} <= set(result.draws)
     assert not any("__" in name for name in result.draws)

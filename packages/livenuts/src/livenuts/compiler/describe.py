@@ -34,6 +34,8 @@ class Description(NamedTuple):
     observed: tuple[str, ...]
     hidden: frozenset[str] = frozenset()
     """Variables that are moved, but not kept with the draws."""
+    float32_is_exact: bool = False
+    """Whether arrays in single precision are there by choice: PyTensor keeps a constant so where that loses nothing."""
 
 
 def describe(model: Any) -> Description:
@@ -176,7 +178,7 @@ def _pymc(model: PymcModel) -> Description:
 
     return Description(
         model.name, ("pymc", Same(parts)), data, lambda frame, _: run(frame, parts), parts.coords, start, dims,
-        tuple(data), frozenset(map(parts.hidden, parts.names)),
+        tuple(data), frozenset(map(parts.hidden, parts.names)), True,
     )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from livenuts.compiler.x64 import x64
+
 
 class PymcParts:
     """What is read from a PyMC model, once."""
@@ -26,8 +28,9 @@ class PymcParts:
         self.start = [np.asarray(start[name], np.float64) for name in self.names]
         kept = [*model.free_RVs, *model.deterministics]
         self.kept = [variable.name for variable in kept]
-        self.log_density = get_jaxified_graph(inputs=model.value_vars, outputs=[model.logp()])
-        self.values = get_jaxified_graph(inputs=model.value_vars, outputs=model.replace_rvs_by_values(kept))
+        with x64():  # constants of the graph become JAX's here
+            self.log_density = get_jaxified_graph(inputs=model.value_vars, outputs=[model.logp()])
+            self.values = get_jaxified_graph(inputs=model.value_vars, outputs=model.replace_rvs_by_values(kept))
         self.dims = {name: tuple(dims) for name, dims in model.named_vars_to_dims.items() if None not in dims}
         self.coords = {name: list(labels) for name, labels in model.coords.items() if labels is not None}
         self.observed = {variable.name: _observed(model, variable) for variable in model.observed_RVs}

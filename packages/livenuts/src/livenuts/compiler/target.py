@@ -80,7 +80,8 @@ class Target:
                 if "float32" in str(error):
                     raise TypeError(f"{_CAPTURED} ({error})") from error
                 raise
-        if any(getattr(const, "dtype", None) == np.float32 for const in closed.consts):
+        single = any(getattr(const, "dtype", None) == np.float32 for const in closed.consts)
+        if single and not description.float32_is_exact:
             warnings.warn(_CAPTURED, stacklevel=6)
         return closed
 
