@@ -50,6 +50,7 @@ def test_predictions_follow_their_draws() -> None:
         assert {name: y.shape for name, y in again.items()} == {"y": (2, 250, 5)}
         ahead = ln.posterior_predictive(result, there, seed=2, names=["y", "fit"])
         assert ahead["y"].shape == (2, 250, 2)
+        assert list(ln.posterior_predictive(result, there, seed=2)) == ["y"]
         np.testing.assert_allclose(ahead["fit"], result.draws["slope"][..., None] * new, rtol=1e-12)
         residuals = (ahead["y"] - ahead["fit"]).ravel()
         assert stats.kstest(residuals, stats.norm(0, 0.1).cdf).pvalue > 1e-6
@@ -82,7 +83,7 @@ def test_every_family_predicts() -> None:
     def draw(key: Any) -> dict[str, Any]:
         frame = Generation(key, {})
         description.statements(frame, description.data)
-        return frame.observations
+        return frame.drawn
 
     with x64():
         shapes = jax.eval_shape(draw, jax.random.key(1))

@@ -25,7 +25,9 @@ class Generation:
         self._key = key
         self._given = given
         self.variables: dict[str, Any] = {}
-        self.observations: dict[str, Any] = {}
+        """Variables and deterministics."""
+        self.drawn: dict[str, Any] = {}
+        """Observations, and variables that were not given."""
 
     def _draw(self, name: str, distribution: Any) -> Any:
         # A key of the name's own: a statement more does not change the draws of the others.
@@ -47,7 +49,7 @@ class Generation:
     ) -> Any:
         made = prepare("rv", name, distribution, shape)
         if name not in self._given:
-            self.variables[name] = self._draw(name, made)
+            self.variables[name] = self.drawn[name] = self._draw(name, made)
             return self.variables[name]
         value = self._given[name]
         expected = tuple(made.batch_shape) + tuple(made.event_shape)
@@ -66,8 +68,8 @@ class Generation:
             except ValueError:  # new covariates, and the observations of the old ones
                 wanted = batch
             made = made if wanted == batch else made.expand(wanted)
-        self.observations[name] = self._draw(name, made)
-        return self.observations[name]
+        self.drawn[name] = self._draw(name, made)
+        return self.drawn[name]
 
     def det(self, name: str, value: Any, dims: tuple[str, ...] | None) -> Any:
         self.variables[name] = jnp.asarray(value)
@@ -84,9 +86,9 @@ def posterior_predictive(
 
     `model` is the one that was sampled, or the same with new covariates: `model.with_data(x=new)`, or a model
     function called with them and None for what is to be predicted. Variables of the result keep their draws;
-    deterministics are computed anew. `names` may also be those of deterministics, and of variables that the result
-    does not have (of new groups): they are drawn from the model. The default is all observations. What is missing
-    in the data is replicated as what is not.
+    deterministics are computed anew. What the result does not have is drawn from the model: observations, and variables
+    of new groups. `names` may be those of deterministics, too; the default is all that is drawn. What is missing in
+    the data is replicated as what is not.
     """
     description = describe(model)
     given = {name: draws.reshape(-1, *draws.shape[2:]) for name, draws in result.draws.items()}
@@ -115,9 +117,9 @@ def _generate(
     def one(data: Any, key: Any, values: Any) -> dict[str, Any]:
         frame = Generation(key, values)
         description.statements(frame, data)
-        everything = frame.variables | frame.observations
+        everything = frame.variables | frame.drawn
         if wanted is None:
-            return frame.observations if given else everything
+            return frame.drawn if given else everything
         unknown = [name for name in wanted if name not in everything]
         if unknown:
             raise ValueError(f"no {unknown[0]!r} in model {description.name!r}; it has {', '.join(everything)}")
