@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from livenuts import dist
+from livenuts.disk import from_zarr, to_zarr
 from livenuts.functions import TABLE as _FUNCTIONS
 from livenuts.model.builder import Model
 from livenuts.model.expressions import ref
@@ -23,7 +24,12 @@ from livenuts.runtime.checkpoint import CheckpointError
 from livenuts.tuning import Tuning
 
 if TYPE_CHECKING:
+    from livenuts.comparison import compare, loo, waic
     from livenuts.compiler.odes import diffrax_ode
+    from livenuts.inference.advi import advi
+    from livenuts.inference.pathfinder import pathfinder
+    from livenuts.inference.smc import smc
+    from livenuts.likelihoods import log_likelihood
     from livenuts.predictive import posterior_predictive, prior_predictive
     from livenuts.result import Result
     from livenuts.runtime.recovery import DensityError
@@ -38,13 +44,20 @@ __version__ = "0.1.0"
 _WITH_JAX = {
     "DensityError": "livenuts.runtime.recovery",
     "Result": "livenuts.result",
+    "advi": "livenuts.inference.advi",
+    "compare": "livenuts.comparison",
     "diffrax_ode": "livenuts.compiler.odes",
     "extend": "livenuts.runtime.sampling",
+    "log_likelihood": "livenuts.likelihoods",
+    "loo": "livenuts.comparison",
+    "pathfinder": "livenuts.inference.pathfinder",
     "posterior_predictive": "livenuts.predictive",
     "prior_predictive": "livenuts.predictive",
     "resume": "livenuts.runtime.sampling",
     "sample": "livenuts.runtime.sampling",
+    "smc": "livenuts.inference.smc",
     "stream": "livenuts.runtime.stream",
+    "waic": "livenuts.comparison",
 }
 
 __all__ = [
@@ -55,6 +68,8 @@ __all__ = [
     "Result",
     "RunningSummary",
     "Tuning",
+    "advi",
+    "compare",
     "det",
     "diffrax_ode",
     "dist",
@@ -63,17 +78,24 @@ __all__ = [
     "from_logdensity",
     "from_numpyro",
     "from_pymc",
+    "from_zarr",
     "gp_conditional",
     "load",
+    "log_likelihood",
+    "loo",
     "model",
     "obs",
+    "pathfinder",
     "posterior_predictive",
     "prior_predictive",
     "ref",
     "resume",
     "rv",
     "sample",
+    "smc",
     "stream",
+    "to_zarr",
+    "waic",
 ]
 
 

@@ -7,12 +7,14 @@ Simpson, Carpenter and Buerkner 2021, "Rank-normalization, folding, and localiza
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+LEAST_BFMI = 0.3
+"""Below this, chains explore their energies badly (Stan's threshold)."""
 COLUMNS = ("mean", "sd", "q5", "median", "q95", "mcse_mean", "mcse_sd", "ess_bulk", "ess_tail", "r_hat")
 
 
@@ -67,6 +69,45 @@ def _mcse_of_sd(draws: np.ndarray) -> np.ndarray:
     return error
 
 
+def bfmi(energy: np.ndarray) -> np.ndarray:
+    """The energy's Bayesian fraction of missing information of each chain, from energies (chain, draw): (chain,).
+
+    How far an energy moves in a draw, against how far it ranges (Betancourt 2016, "Diagnosing suboptimal cotangent
+    disintegrations in Hamiltonian Monte Carlo"). NaN where there are less than four draws, or all energies are equal.
+    """
+    if energy.shape[1] < 4:
+        return np.full(energy.shape[0], np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: np.ndarray = (np.diff(energy, axis=1) ** 2).mean(1) / energy.var(axis=1, ddof=1)
+    return found
+
+
+def energy_remarks(energy: np.ndarray) -> list[str]:
+    """What the energies (chain, draw) say against trusting the draws."""
+    found = bfmi(energy)
+    low = np.flatnonzero(found < LEAST_BFMI)
+    if not low.size:
+        return []
+    worst = int(np.nanargmin(found))
+    where = f"{low.size} of {len(found)} chains, worst {found[worst]:.2f} (chain {worst})"
+    return [f"E-BFMI below {LEAST_BFMI:g} in {where}: the energy moves too little a draw; reparametrize"]
+
+
+def fit_remarks(method: str, fit: Mapping[str, Any]) -> list[str]:
+    """What an approximation says against trusting its draws."""
+    found = []
+    if not fit.get("converged", True):
+        found.append(f"{method} did not converge in {len(fit['elbo_trace'])} iterations: give it more, or other starts")
+    # Weights that hardly differ have a tail too, which k is about, and which does not matter.
+    differ = fit.get("effective_fraction", 1.0) < 0.9
+    if differ and fit["pareto_k"] > fit["pareto_k_limit"]:
+        found.append(
+            f"pareto_k of the fit is {fit['pareto_k']:.2f}, above {fit['pareto_k_limit']:.2f}: the draws are not the "
+            "posterior's; start NUTS from them, ln.sample(model, warm_start=result)"
+        )
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Summary(Mapping[str, dict[str, float]]):
     """A table with a row for every scalar: a mapping of its name to its columns. It prints as a table.
@@ -79,6 +120,8 @@ class Summary(Mapping[str, dict[str, float]]):
     num_chains: int
     num_draws: int
     divergences: int
+    remarks: tuple[str, ...] = ()
+    """What else speaks against trusting the draws."""
 
     def __getitem__(self, name: str) -> dict[str, float]:
         if name not in self.rows:
@@ -132,7 +175,7 @@ class Summary(Mapping[str, dict[str, float]]):
                 )
         if self.divergences:
             found.append(f"{_count_divergences(self.divergences)}: the draws may miss a part of the posterior")
-        return found
+        return [*found, *self.remarks]
 
     __repr__ = __str__
 
@@ -158,7 +201,7 @@ def import_pandas() -> Any:
     return pandas
 
 
-def summarize(draws: Mapping[str, np.ndarray], divergences: int) -> Summary:
+def summarize(draws: Mapping[str, np.ndarray], divergences: int, remarks: Sequence[str] = ()) -> Summary:
     """The summary of draws by variable, each of shape (chain, draw, *shape)."""
     rows: list[str] = []
     blocks = []
@@ -168,4 +211,4 @@ def summarize(draws: Mapping[str, np.ndarray], divergences: int) -> Summary:
         rows += scalar_names(name, values.shape[2:])
         blocks.append(values.reshape(chains, length, math.prod(values.shape[2:])))
     joined = np.concatenate(blocks, axis=2) if blocks else np.empty((0, 0, 0))
-    return Summary(diagnose(joined), tuple(rows), chains, length, divergences)
+    return Summary(diagnose(joined), tuple(rows), chains, length, divergences, tuple(remarks))

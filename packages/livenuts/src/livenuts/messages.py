@@ -1,7 +1,7 @@
 """The messages that livenuts sends, as plain dicts of these forms.
 
-Parts `run` and `chain-k` are lossless: their content follows from model, data, settings and seed alone. Parts
-`chain-k/warmup` and `progress` are telemetry.
+Parts `chain-k/warmup` and `progress` are telemetry. The others are lossless: their content follows from model, data,
+settings and seed alone.
 """
 
 from collections.abc import Callable
@@ -38,11 +38,60 @@ class Draw(TypedDict):
     values: dict[str, Any]
     """Constrained values by variable: a float, or an array of the variable's shape."""
     stats: dict[str, Any]
-    """lp, energy, acceptance_rate, step_size, n_steps, tree_depth, diverging, index_in_trajectory, recovered."""
+    """lp, energy, acceptance_rate, step_size, n_steps, tree_depth, diverging, index_in_trajectory, recovered. Of `advi`
+    and `pathfinder` lp, log_ratio, diverging; of `smc` lp, log_likelihood, diverging."""
 
 
 class Warmup(Draw):
     """`nuts.warmup/1` on part `chain-k/warmup`: an iteration of warm-up, with the fields of a draw."""
+
+
+class Elbo(TypedDict):
+    """`nuts.elbo/1` on part `elbo`: an iteration of `advi`; seq = iteration."""
+
+    type: str
+    part: str
+    seq: int
+    iteration: int
+    elbo: float
+    """An estimate of the evidence lower bound, noisy; -inf where a draw had no finite log density."""
+    learning_rate: float
+
+
+class Path(TypedDict):
+    """`nuts.path/1` on part `path-k`: a step of L-BFGS in `pathfinder`; seq = iteration."""
+
+    type: str
+    part: str
+    seq: int
+    path: int
+    iteration: int
+    lp: float
+    """Log density there."""
+    elbo: float
+    """The evidence lower bound of the normal there, estimated."""
+
+
+class Stage(TypedDict):
+    """`nuts.stage/1` on parts `pilot` and `stages-k`: a stage of `smc`; seq = stage."""
+
+    type: str
+    part: str
+    seq: int
+    chain: int | None
+    """None in the pilot run."""
+    stage: int
+    temper: float
+    """The power of the likelihood that is reached."""
+    log_evidence: float
+    """So far."""
+    effective_sample_size: float
+    """Of the stage's weights."""
+    num_moves: int
+    step_size: float
+    acceptance_rate: float
+    num_steps: int
+    """Leapfrog steps of all particles."""
 
 
 class Progress(TypedDict):
@@ -90,6 +139,9 @@ TYPES: dict[str, type] = {
     "nuts.start/1": Start,
     "nuts.draw/1": Draw,
     "nuts.warmup/1": Warmup,
+    "nuts.elbo/1": Elbo,
+    "nuts.path/1": Path,
+    "nuts.stage/1": Stage,
     "nuts.progress/1": Progress,
     "nuts.end/1": End,
     "nuts.failure/1": Failure,

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from livenuts.compiler.portable import to_plain
-from livenuts.diagnostics import Summary, import_pandas, scalar_names, summarize
+from livenuts.diagnostics import Summary, energy_remarks, fit_remarks, import_pandas, scalar_names, summarize
 from livenuts.runtime.checkpoint import decode, encode
 from livenuts.tuning import Tuning
 
@@ -57,6 +57,10 @@ class Result:
     observed: dict[str, np.ndarray] = field(default_factory=dict)
     continuation: Continuation | None = field(default=None, repr=False)
     """What `ln.extend` goes on from."""
+    method: str = "nuts"
+    """nuts, advi, pathfinder or smc."""
+    fit: dict[str, Any] = field(default_factory=dict)
+    """What the method says of itself: see `ln.advi`, `ln.pathfinder`, `ln.smc`."""
 
     @property
     def num_chains(self) -> int:
@@ -70,7 +74,10 @@ class Result:
 
     def summary(self) -> Summary:
         """Mean, sd, quantiles, MCSE, effective sample sizes and R-hat of every scalar; it prints as a table."""
-        return summarize(self.draws, int(self.stats["diverging"].sum()))
+        remarks = fit_remarks(self.method, self.fit)
+        if "energy" in self.stats:
+            remarks += energy_remarks(self.stats["energy"])
+        return summarize(self.draws, int(self.stats["diverging"].sum()), remarks)
 
     def __repr__(self) -> str:
         return (
@@ -176,6 +183,7 @@ class Result:
             "lengths": self.lengths,
             "dims": {name: list(dims) for name, dims in self.dims.items()},
             "coords": self.coords,
+            "method": self.method,
         }
         arrays = {
             f"{group}/{name}": values
@@ -184,6 +192,8 @@ class Result:
         }
         if self.continuation is not None:
             arrays["continuation"] = np.frombuffer(self._continuation_as_bytes(), np.uint8)
+        if self.fit:
+            arrays["fit"] = np.frombuffer(encode(self.fit), np.uint8)
         whole["arrays"] = list(arrays)
         destination = Path(path)
         partial = destination.with_name(destination.name + ".partial")
@@ -235,6 +245,8 @@ class Result:
                 kept = decode(archive["continuation"].tobytes())
                 digest = kept.pop("digest")
                 whole["continuation"] = Continuation(digest=lambda: digest, **kept)
+            if "fit" in archive.files:
+                whole["fit"] = decode(archive["fit"].tobytes())
         whole["tuning"] = Tuning.from_json(whole["tuning"])
         whole["dims"] = {name: tuple(dims) for name, dims in whole["dims"].items()}
         fields: dict[str, Any] = whole | groups

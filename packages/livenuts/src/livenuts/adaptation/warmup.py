@@ -30,7 +30,7 @@ _FEWEST_PIECES = 8
 # A warm start's metric is kept unless another fits this much better on draws that it has not seen.
 _WARM_LESSON = 50
 # Directions whose variance is beyond this factor may be worth their cost in every step.
-_CUTOFF = 2.0
+CUTOFF = 2.0
 MOST_DIRECTIONS = 32
 # Fewer draws than this have no directions worth knowing.
 _FEWEST_FOR_DIRECTIONS = 10
@@ -90,7 +90,7 @@ class Warmup:
     ) -> None:
         self._metric, self._target, self._early_stop = metric, target_accept, early_stop
         self._most = most_directions(metric, dimension)
-        self._cutoff = 1.0 if metric == "dense" else _CUTOFF
+        self._cutoff = 1.0 if metric == "dense" else CUTOFF
         self._warm = start is not None
         self._current = start
         self._lessons = lessons(num_warmup, warm=self._warm)

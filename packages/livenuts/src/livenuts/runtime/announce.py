@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from livenuts.compiler.target import Bound
 from livenuts.messages import Sink
 from livenuts.runtime.chain import ChainRun
-from livenuts.runtime.settings import Settings
 
 
 class Announcements:
@@ -23,12 +23,12 @@ class Announcements:
         self._sink({"type": f"nuts.{event}/1", "part": "run", "seq": self._said} | content)
         self._said += 1
 
-    def start(self, bound: Bound, digest: str, settings: Settings, seed: int, warm_start: bool) -> None:
+    def start(self, bound: Bound, digest: str, settings: dict[str, Any], seed: int) -> None:
         """What is about to run."""
         content = {
             "model": bound.description.name,
             "digest": digest,
-            "settings": settings.to_dict() | {"warm_start": warm_start},
+            "settings": settings,
             "seed": seed,
             "variables": [
                 {
@@ -41,7 +41,7 @@ class Announcements:
         }
         self._say("start", content)
 
-    def recoveries(self, chains: list[ChainRun], *, last: bool = False) -> None:
+    def recoveries(self, chains: Sequence[ChainRun], *, last: bool = False) -> None:
         """Say what was recovered from, in order of iteration and chain: as far as no chain can add to it any more."""
         known = math.inf if last else min(c.made if c.made < c.total else math.inf for c in chains)
         found = sorted((r.iteration, c.index, r.error) for c in chains for r in c.recoveries if r.iteration < known)
@@ -51,6 +51,12 @@ class Announcements:
 
     def end(self, status: str, error: BaseException | None, chains: list[ChainRun]) -> BaseException | None:
         """Say what is left to say and flush; the first error of the run, or of saying it."""
+        return self.finish(status, error, [chain.kept for chain in chains], chains)
+
+    def finish(
+        self, status: str, error: BaseException | None, draws: list[int], chains: Sequence[ChainRun] = ()
+    ) -> BaseException | None:
+        """`end`, given how many draws each chain made."""
         flush = getattr(self._sink, "flush", lambda: None)
         try:
             flush()  # the end is to come after every draw
@@ -59,7 +65,7 @@ class Announcements:
                 text = f"{type(error).__name__}: {error}"
                 chain = getattr(error, "chain", None)
                 self._say("failure", {"error": text, "recovered": False, "chain": chain, "iteration": None})
-            self._say("end", {"status": status, "draws": [chain.kept for chain in chains]})
+            self._say("end", {"status": status, "draws": draws})
             flush()
         except Exception as failure:
             return error or failure

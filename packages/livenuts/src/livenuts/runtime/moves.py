@@ -47,11 +47,14 @@ def evaluate(chains: Sequence[ChainRun]) -> None:
 
 def start(
     chains: Sequence[ChainRun],
-    given: Sequence[Mapping[str, Any]],
+    given: Sequence[Mapping[str, Any] | np.ndarray],
     warmup: Warmup,
     evaluate: Callable[[Sequence[ChainRun]], None] = evaluate,
 ) -> None:
-    """Find positions with finite log density and gradient: the model's own, the given ones, or U(-2, 2)."""
+    """Find positions with finite log density and gradient: the model's own, the given ones, or U(-2, 2).
+
+    `given` holds constrained values by variable, or a position on the unconstrained scale, of each chain.
+    """
     seeking = [_Seeker(chain, given[chain.index]) for chain in chains]
     unit = metric_vector(no_metric(chains[0].bound.target.dimension), chains[0].compiled.most_directions)
     for _ in range(_START_TRIES):
@@ -74,10 +77,12 @@ def start(
 class _Seeker:
     """A chain on its way to a starting position."""
 
-    def __init__(self, chain: ChainRun, given: Mapping[str, Any]) -> None:
-        self.chain, self._given = chain, given
-        self._own = chain.bound.description.start
-        self._fixed = self._own is not None or set(given) >= {item.name for item in chain.bound.target.variables}
+    def __init__(self, chain: ChainRun, given: Mapping[str, Any] | np.ndarray) -> None:
+        self.chain = chain
+        self._given: Mapping[str, Any] = {} if isinstance(given, np.ndarray) else given
+        self._own = given if isinstance(given, np.ndarray) else chain.bound.description.start
+        names = {item.name for item in chain.bound.target.variables}
+        self._fixed = self._own is not None or set(self._given) >= names
         self._generator = start_generator(chain.seed, chain.index)
 
     def stand(self, metric: np.ndarray) -> None:

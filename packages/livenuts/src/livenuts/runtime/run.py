@@ -58,7 +58,7 @@ class Run:
         """Of the model and its data."""
         return self.bound.target.digest(self.bound.data)
 
-    def start(self, starts: Sequence[dict[str, Any]], tuning: Tuning | None) -> None:
+    def start(self, starts: Sequence[dict[str, Any] | np.ndarray], tuning: Tuning | None) -> None:
         """Find starting positions."""
         self.warmups = [make_warmup(group[0], tuning) for group in self.groups]
         evaluate = vectorized.evaluate if self.settings.chain_method == "vectorized" else moves.evaluate
@@ -215,7 +215,8 @@ class Run:
         error: BaseException | None = None
         try:
             if announcements is not None:
-                announcements.start(self.bound, self.digest, self.settings, self.seed, self.warm_start)
+                settings = self.settings.to_dict() | {"warm_start": self.warm_start}
+                announcements.start(self.bound, self.digest, settings, self.seed)
             for chain in self.chains if sink is not None else ():  # what an earlier process drew
                 chain.send_again()
             longest = max(self.chains, key=lambda chain: chain.total - chain.made)

@@ -12,6 +12,7 @@ import numpy as np
 
 from livenuts.compiler.portable import from_plain
 from livenuts.compiler.target import compile_model
+from livenuts.inference.starting import check_method, fitted_positions
 from livenuts.messages import Sink
 from livenuts.result import Result
 from livenuts.runtime.checkpoint import Checkpoint, CheckpointError, Store
@@ -46,7 +47,7 @@ def sample(
     adaptation: str = "pooled",
     early_stop: bool = True,
     chain_method: str = "threads",
-    init: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    init: Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None = None,
     warm_start: Tuning | Result | None = None,
     sink: Sink | None = None,
     stop: Callable[[], bool] | None = None,
@@ -81,7 +82,8 @@ def sample(
         default device, for hundreds of chains on a GPU.
     init
         Constrained starting values by variable, for all chains or as one mapping a chain. Variables left out start at
-        uniform random positions on (-2, 2) of their unconstrained scale (Stan's default).
+        uniform random positions on (-2, 2) of their unconstrained scale (Stan's default). "pathfinder", "advi" or
+        "smc": draws of that fit, made first with its defaults and this seed (eight of them at most).
     warm_start
         Another run's tuning: start at its positions with its metric and step sizes. After 50 iterations warm-up ends
         if the metric still fits, else it learns a new one.
@@ -131,7 +133,9 @@ def sample(
         raise ValueError("init and warm_start both give starting positions: leave one out")
     _check(executor, sink=sink, stop=stop)
     place = None if checkpoint is None else Checkpoint(checkpoint)
-    starts = _starting_values(init, settings.num_chains)
+    starts = [] if isinstance(init, str) else _starting_values(init, settings.num_chains)
+    if isinstance(init, str):
+        check_method(init)
 
     began = time.perf_counter()
     manifest = None if place is None else read_manifest(place)
@@ -143,7 +147,7 @@ def sample(
     compile_seconds = time.perf_counter() - began
     record = None
     if manifest is None:
-        run.start(starts, tuning)
+        run.start(fitted_positions(model, init, run_seed, num_chains) if isinstance(init, str) else starts, tuning)
     if place is not None:
         asked = _asked(run) | {"start": fingerprint(init, tuning)}
         if manifest is None:
@@ -215,6 +219,8 @@ def extend(
     if isinstance(num_samples, bool) or not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
         raise ValueError(f"num_samples must be a positive integer, got {num_samples!r}")
     _check(executor, sink=sink, stop=stop)
+    if result.method != "nuts":
+        raise ValueError(f"extend needs a result of ln.sample; give this one, of ln.{result.method}, as warm_start=")
     if result.settings.get("chain_method") == "vectorized":
         raise ValueError("extend needs a result of chain_method='threads'; of 'vectorized' chains no state is kept")
     kept = result.continuation
@@ -287,7 +293,7 @@ def _check(executor: Any, **given: Any) -> None:
             raise TypeError(f"{name} must be callable, got {called!r:.60}")
 
 
-def _starting_values(init: Any, num_chains: int) -> list[dict[str, Any]]:
+def _starting_values(init: Any, num_chains: int) -> list[dict[str, Any] | np.ndarray]:
     if init is None:
         return [{} for _ in range(num_chains)]
     if isinstance(init, Mapping):
@@ -295,5 +301,6 @@ def _starting_values(init: Any, num_chains: int) -> list[dict[str, Any]]:
     if isinstance(init, Sequence) and all(isinstance(start, Mapping) for start in init) and len(init) == num_chains:
         return [dict(start) for start in init]
     raise ValueError(
-        f"init takes a mapping of names to values, or one for each of the {num_chains} chains, got {init!r:.80}"
+        f"init takes a mapping of names to values, one for each of the {num_chains} chains, or a method's name, "
+        f"got {init!r:.80}"
     )

@@ -1,0 +1,1 @@
+"""Inference besides NUTS: variational fits, Pathfinder, sequential Monte Carlo."""
