@@ -11,7 +11,9 @@ import livenuts as ln
 import numpy as np
 import pytest
 from livenuts import dist
+from livenuts.compiler.target import compile_model
 from livenuts.inference import smc as module
+from livenuts.inference.densities import Densities
 from livenuts.inference.smc import effective_sample_size, next_temper
 from scipy import integrate, stats
 
@@ -137,6 +139,23 @@ def test_a_hard_edge_counts_as_mass() -> None:
     result = ln.smc(corner(), num_chains=200, num_samples=150, **RUN)
     assert abs(z_of_evidence(result, np.log(0.1))) < 5.0
     assert result.draws["x"].max() < 0.1
+
+
+def test_draws_of_the_prior_are_its_own() -> None:
+    """Far out and near, bounded and not; a draw that rounds to the end of its support still has a place.
+
+    Kolmogorov-Smirnov p-values above 1e-6 of three.
+    """
+    model = ln.Model("priors").rv("far", dist.Normal(1000.0, 2.0)).rv("up", dist.Gamma(0.5, 2.0))
+    model.rv("edge", dist.Beta(1e-3, 1e-3), shape=3)
+    bound = compile_model(model)
+    positions = module.Tempered(bound).draw_prior(1, 3000)
+    assert np.isfinite(positions).all()
+    draws = Densities(bound).constrain(positions)
+    assert stats.kstest(draws["far"], stats.norm(1000, 2).cdf).pvalue > 1e-6
+    assert stats.kstest(draws["up"], stats.gamma(0.5, scale=0.5).cdf).pvalue > 1e-6
+    assert stats.binomtest(int((draws["edge"] > 0.5).sum()), 9000).pvalue > 1e-6
+    np.testing.assert_array_equal(module.Tempered(bound).draw_prior(1, 10), positions[:10])
 
 
 def test_tempers_keep_the_effective_sample_size() -> None:

@@ -79,6 +79,12 @@ class Result:
             remarks += energy_remarks(self.stats["energy"])
         return summarize(self.draws, int(self.stats["diverging"].sum()), remarks)
 
+    def report(self) -> str:
+        """What went wrong, where divergent draws lie, and what to try, in words."""
+        from livenuts.advice import report
+
+        return report(self)
+
     def __repr__(self) -> str:
         return (
             f"<Result of {self.model!r}: {self.num_chains} chains of {self.num_draws} draws of "
@@ -167,6 +173,17 @@ class Result:
             left.set_yticks([])
         axes[-1, 1].set_xlabel("draw")
         return figure
+
+    def plot(self, kind: str, **arguments: Any) -> Any:
+        """A plot by ArviZ: `plot("pair")` is `arviz.plot_pair(result.to_arviz(), ...)`. Which there are is ArviZ's."""
+        data = self.to_arviz()
+        import arviz
+
+        function = getattr(arviz, f"plot_{kind}", None)
+        if function is None:
+            known = ", ".join(sorted(name[5:] for name in dir(arviz) if name.startswith("plot_")))
+            raise ValueError(f"ArviZ {arviz.__version__} has no plot {kind!r}; it has {known}")
+        return function(data, **arguments)
 
     # -- to a file -------------------------------------------------------------------------------------------------
 

@@ -134,7 +134,8 @@ class _Prior(Evaluation):
                 f"smc starts from draws of the prior, and {name!r} has none: {type(made).__name__} cannot be drawn from"
             ) from error
         unconstrained = jnp.ravel(lay_out(name, made, reparam)[0].inv(value))
-        self.unconstrained[name] = jnp.clip(unconstrained, -_FARTHEST, _FARTHEST)
+        end = jnp.where(unconstrained > 0.0, _FARTHEST, -_FARTHEST)
+        self.unconstrained[name] = jnp.where(jnp.isinf(unconstrained), end, unconstrained)
         self.values[name] = value
         return value
 
