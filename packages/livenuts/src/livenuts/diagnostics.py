@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+# A hundred effective draws a chain are wanted of so many chains at most.
+_MANY_CHAINS = 16
 LEAST_BFMI = 0.3
 """Below this, chains explore their energies badly (Stan's threshold)."""
 COLUMNS = ("mean", "sd", "q5", "median", "q95", "mcse_mean", "mcse_sd", "ess_bulk", "ess_tail", "r_hat")
@@ -21,6 +23,21 @@ COLUMNS = ("mean", "sd", "q5", "median", "q95", "mcse_mean", "mcse_sd", "ess_bul
 def scalar_names(name: str, shape: tuple[int, ...]) -> list[str]:
     """The names of a variable's elements: `theta[0]`, `theta[1, 2]`; a scalar keeps its own."""
     return [name + (f"[{', '.join(map(str, index))}]" if index else "") for index in np.ndindex(*shape)]
+
+
+def nested_r_hat(draws: np.ndarray, num_superchains: int) -> np.ndarray:
+    """Nested R-hat of draws (chain, draw, n) whose chains started in groups, one after the other: (n,).
+
+    Margossian, Hoffman, Sountsov, Riou-Durand, Vehtari and Gelman 2024, "Nested R-hat: assessing the convergence of
+    Markov chain Monte Carlo when running many short chains": the variance between the means of groups against that
+    within them. It falls to 1 with the draws of a group, where R-hat needs those of each chain.
+    """
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
+
+    groups = np.repeat(np.arange(num_superchains), len(draws) // num_superchains)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: np.ndarray = array_stats.rhat_nested(draws, groups, chain_axis=0, draw_axis=1)
+    return found
 
 
 def diagnose(draws: np.ndarray) -> dict[str, np.ndarray]:
@@ -159,10 +176,18 @@ class Summary(Mapping[str, dict[str, float]]):
     def concerns(self) -> list[str]:
         """What speaks against trusting the draws, in words; empty when nothing does (Vehtari et al. 2021)."""
         found = []
+        nested = "nested_r_hat" in self.columns
+        if nested:
+            disagree = "groups of chains disagree: run longer, or reparametrize"
+        elif self.num_chains > _MANY_CHAINS:
+            disagree = "chains disagree, or are too short to tell: run longer, or give num_superchains"
+        else:
+            disagree = "the chains disagree: run longer, or reparametrize"
+        least = 100.0 * min(self.num_chains, _MANY_CHAINS)
         for column, limit, sign, advice in (
-            ("r_hat", 1.01, 1, "the chains disagree: run longer, or reparametrize"),
-            ("ess_bulk", 100.0 * self.num_chains, -1, "the means are poorly known: run longer"),
-            ("ess_mean", 100.0 * self.num_chains, -1, "the means are poorly known: run longer"),
+            ("nested_r_hat" if nested else "r_hat", 1.01, 1, disagree),
+            ("ess_bulk", least, -1, "the means are poorly known: run longer"),
+            ("ess_mean", least, -1, "the means are poorly known: run longer"),
         ):
             values = self.columns.get(column, np.empty(0))
             bad = np.flatnonzero(sign * values > sign * limit)
@@ -189,7 +214,7 @@ def _text(column: str, value: float) -> str:
         return str(value)
     if column.startswith("ess"):
         return f"{value:.0f}"
-    return f"{value:.3f}" if column == "r_hat" else f"{value:.4g}"
+    return f"{value:.3f}" if column.endswith("r_hat") else f"{value:.4g}"
 
 
 def import_pandas() -> Any:
@@ -201,7 +226,9 @@ def import_pandas() -> Any:
     return pandas
 
 
-def summarize(draws: Mapping[str, np.ndarray], divergences: int, remarks: Sequence[str] = ()) -> Summary:
+def summarize(
+    draws: Mapping[str, np.ndarray], divergences: int, remarks: Sequence[str] = (), num_superchains: int | None = None
+) -> Summary:
     """The summary of draws by variable, each of shape (chain, draw, *shape)."""
     rows: list[str] = []
     blocks = []
@@ -211,4 +238,7 @@ def summarize(draws: Mapping[str, np.ndarray], divergences: int, remarks: Sequen
         rows += scalar_names(name, values.shape[2:])
         blocks.append(values.reshape(chains, length, math.prod(values.shape[2:])))
     joined = np.concatenate(blocks, axis=2) if blocks else np.empty((0, 0, 0))
-    return Summary(diagnose(joined), tuple(rows), chains, length, divergences, tuple(remarks))
+    columns = diagnose(joined)
+    if num_superchains is not None and length and chains % num_superchains == 0:
+        columns["nested_r_hat"] = nested_r_hat(joined, num_superchains)
+    return Summary(columns, tuple(rows), chains, length, divergences, tuple(remarks))

@@ -77,7 +77,8 @@ class Result:
         remarks = fit_remarks(self.method, self.fit)
         if "energy" in self.stats:
             remarks += energy_remarks(self.stats["energy"])
-        return summarize(self.draws, int(self.stats["diverging"].sum()), remarks)
+        groups = self.settings.get("num_superchains") if self.num_chains == self.settings.get("num_chains") else None
+        return summarize(self.draws, int(self.stats["diverging"].sum()), remarks, groups)
 
     def report(self) -> str:
         """What went wrong, where divergent draws lie, and what to try, in words."""

@@ -83,7 +83,7 @@ class _Seeker:
         self._own = given if isinstance(given, np.ndarray) else chain.bound.description.start
         names = {item.name for item in chain.bound.target.variables}
         self._fixed = self._own is not None or set(self._given) >= names
-        self._generator = start_generator(chain.seed, chain.index)
+        self._generator = start_generator(chain.seed, chain.settings.start_of(chain.index))
 
     def stand(self, metric: np.ndarray) -> None:
         """Take the next position."""

@@ -47,6 +47,7 @@ def sample(
     adaptation: str = "pooled",
     early_stop: bool = True,
     chain_method: str = "threads",
+    num_superchains: int | None = None,
     init: Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None = None,
     warm_start: Tuning | Result | None = None,
     sink: Sink | None = None,
@@ -80,6 +81,9 @@ def sample(
     chain_method
         "threads": a chain a thread, the better choice on a CPU; "vectorized": all chains in one program on JAX's
         default device, for hundreds of chains on a GPU.
+    num_superchains
+        For many short chains: they start in so many groups, each from one position, one group after the other, and the
+        summary judges them by nested R-hat in place of R-hat, which wants long chains. A divisor of `num_chains`.
     init
         Constrained starting values by variable, for all chains or as one mapping a chain. Variables left out start at
         uniform random positions on (-2, 2) of their unconstrained scale (Stan's default). "pathfinder", "advi" or
@@ -122,6 +126,7 @@ def sample(
         adaptation,
         early_stop,
         chain_method,
+        num_superchains,
     )
     if settings.chain_method == "vectorized":
         check_vectorized(settings, executor=executor, checkpoint=checkpoint)

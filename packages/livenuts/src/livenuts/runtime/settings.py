@@ -26,6 +26,7 @@ class Settings:
     adaptation: str
     early_stop: bool
     chain_method: str = "threads"
+    num_superchains: int | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("num_warmup", 0), ("num_samples", 0), ("num_chains", 1), ("max_tree_depth", 1)):
@@ -52,9 +53,25 @@ class Settings:
             raise ValueError(f"early_stop must be True or False, got {self.early_stop!r}")
         object.__setattr__(self, "early_stop", bool(self.early_stop))
 
+        if self.num_superchains is not None:
+            groups = self.num_superchains
+            whole = isinstance(groups, (int, np.integer)) and not isinstance(groups, bool)
+            if not whole or not 2 <= groups <= self.num_chains or self.num_chains % groups:
+                raise ValueError(
+                    f"num_superchains must be a divisor of num_chains={self.num_chains} of at least 2, got {groups!r}"
+                )
+            object.__setattr__(self, "num_superchains", int(groups))
+
+    def start_of(self, chain: int) -> int:
+        """Which start a chain has: its own, or its superchain's."""
+        return chain if self.num_superchains is None else chain // (self.num_chains // self.num_superchains)
+
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return asdict(self)
+        """The settings as plain values; superchains are named where there are some."""
+        plain = asdict(self)
+        if self.num_superchains is None:
+            del plain["num_superchains"]
+        return plain
 
 
 def entropy(seed: Any) -> int:
