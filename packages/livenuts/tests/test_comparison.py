@@ -207,7 +207,14 @@ def test_plots_by_one_call(result: ln.Result) -> None:
     matplotlib.use("agg")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert result.plot("posterior" if hasattr(sys.modules["arviz"], "plot_posterior") else "dist") is not None
+        old = hasattr(sys.modules["arviz"], "plot_posterior")
+        assert result.plot("posterior" if old else "dist") is not None
+        replicated = np.random.default_rng(0).normal(result.draws["mu"][..., None], 1.0, (4, 1000, 6))
+        predictive = {"posterior_predictive": {"y": replicated}}
+        assert result.plot("ppc" if old else "ppc_dist", groups=predictive) is not None
+        data = result.to_arviz(**predictive, prior={"mu": np.zeros(7)}, log_likelihood=ln.log_likelihood(result))
+        assert data["prior"]["mu"].shape == (1, 7)
+        assert data["log_likelihood"]["y"].shape == (4, 1000, 6)
     matplotlib.pyplot.close("all")
     with pytest.raises(ValueError, match="has no plot 'lovely'"):
         result.plot("lovely")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -99,8 +99,12 @@ class Result:
         found = {"posterior": self.draws, "sample_stats": self.stats}
         return found | ({"observed_data": self.observed} if self.observed else {})
 
-    def to_arviz(self) -> Any:
-        """ArviZ's container: an InferenceData before ArviZ 1.0, an xarray DataTree since."""
+    def to_arviz(self, **more: Mapping[str, np.ndarray]) -> Any:
+        """ArviZ's container: an InferenceData before ArviZ 1.0, an xarray DataTree since.
+
+        `more` are further groups of arrays by name: `log_likelihood=ln.log_likelihood(result)`, or predictive draws,
+        (chain, draw, *shape) each; where the group's name begins with prior, (draw, *shape).
+        """
         try:
             import arviz
         except ImportError as error:
@@ -115,6 +119,9 @@ class Result:
             "seed": self.seed,
         }
         groups: dict[str, Any] = dict(self.groups())
+        for group, members in more.items():
+            prior = group.startswith("prior")
+            groups[group] = {name: np.asarray(values)[None] if prior else values for name, values in members.items()}
         dims = {name: list(dims) for name, dims in self.dims.items()}
         if int(arviz.__version__.split(".")[0]) >= 1:
             named = {"/": attrs, "posterior": attrs}
@@ -175,9 +182,12 @@ class Result:
         axes[-1, 1].set_xlabel("draw")
         return figure
 
-    def plot(self, kind: str, **arguments: Any) -> Any:
-        """A plot by ArviZ: `plot("pair")` is `arviz.plot_pair(result.to_arviz(), ...)`. Which there are is ArviZ's."""
-        data = self.to_arviz()
+    def plot(self, kind: str, *, groups: Mapping[str, Mapping[str, np.ndarray]] | None = None, **arguments: Any) -> Any:
+        """A plot by ArviZ: `plot("pair")` is `arviz.plot_pair(result.to_arviz(), ...)`. Which there are is ArviZ's.
+
+        `groups` are further ones for `to_arviz`: `plot("ppc", groups={"posterior_predictive": draws})`.
+        """
+        data = self.to_arviz(**groups or {})
         import arviz
 
         function = getattr(arviz, f"plot_{kind}", None)
