@@ -13,7 +13,9 @@ METHODS = ("advi", "pathfinder", "smc")
 def check_method(name: str) -> None:
     """Refuse what is no method's name."""
     if name not in METHODS:
-        raise ValueError(f"init names a method, one of {', '.join(METHODS)}, or holds values; got {name!r}")
+        raise ValueError(
+            f"init takes a mapping of names to values, or the name of a method ({', '.join(METHODS)}), got {name!r}"
+        )
 
 
 def fitted_positions(model: Any, method: str, seed: int, num_chains: int) -> list[Any]:
