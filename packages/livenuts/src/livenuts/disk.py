@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +214,6 @@ def _is_ours(attrs: Mapping[str, Any]) -> bool:
 
 def _zarr() -> Any:
     try:
-        import zarr
+        return import_module("zarr")
     except ImportError as error:
         raise ImportError("to_zarr needs zarr: pip install 'livenuts[zarr]'") from error
-    return zarr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -142,8 +143,6 @@ class Session:
         if not self._progress:
             yield from states
             return
-        import sys
-
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from tqdm.auto import tqdm
