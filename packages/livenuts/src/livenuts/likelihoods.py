@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from livenuts.compiler.frames import _prepare
+from livenuts.compiler.frames import prepare
 from livenuts.compiler.portable import from_plain
 from livenuts.compiler.target import Bound, compile_model
 from livenuts.compiler.x64 import x64
@@ -29,7 +29,7 @@ class _Given:
     def obs(self, name: str, distribution: Any, value: Any, weights: Any = None, mask: Any = None) -> Any:
         if value is None:
             return self._values[name]
-        made = _prepare("obs", name, distribution, None)
+        made = prepare("obs", name, distribution, None)
         terms = made.log_prob(value)
         counted = jnp.ones(jnp.shape(terms), bool)
         if hasattr(made, "_mask"):

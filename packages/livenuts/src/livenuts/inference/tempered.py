@@ -15,7 +15,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from livenuts.adaptation.fisher import Estimate
 from livenuts.adaptation.warmup import MOST_DIRECTIONS
-from livenuts.compiler.frames import Evaluation, Variable, _prepare
+from livenuts.compiler.frames import Evaluation, Variable, prepare
 from livenuts.compiler.native import compile_native, compile_usual
 from livenuts.compiler.reparam import lay_out
 from livenuts.compiler.target import Bound
@@ -125,7 +125,7 @@ class _Prior(Evaluation):
         dims: tuple[str, ...] | None,
         reparam: str | None = None,
     ) -> Any:
-        made = _prepare("rv", name, distribution, shape)
+        made = prepare("rv", name, distribution, shape)
         key = jax.random.fold_in(self._key, self._variables[name].start)
         try:
             value = made.sample(key)
