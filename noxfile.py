@@ -25,7 +25,9 @@ FOLDERS = {
     "livebart": ROOT / "packages" / "livebart",
     "liverecipes": ROOT / "integrations",
 }
-SIBLINGS: dict[str, list[str]] = {name: [] for name in FOLDERS} | {"liverecipes": ["livequeue", "livenuts", "livesim", "livesmc2", "livebart"]}
+SIBLINGS: dict[str, list[str]] = {name: [] for name in FOLDERS} | {
+    "liverecipes": ["livequeue", "livenuts", "livesim", "livesmc2", "livebart"]
+}
 ALL = ["liverecipes", "livequeue", "livenuts", "livesim", "livesmc2", "livebart"]
 SOURCES = ["noxfile.py", "packages", "integrations", "property_tests", "benchmarks", "docs"]
 
