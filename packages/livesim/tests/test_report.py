@@ -57,3 +57,18 @@ def test_a_result_is_printed_as_tables_of_its_numbers() -> None:
 def test_what_the_model_has_not_has_no_table() -> None:
     model = Model("m").process("p", arrive(every=1), depart())
     assert [table.split()[0] for table in str(run(model, 9, seed=1)).split("\n\n")] == ["<Result:", "process"]
+
+
+def test_service_is_what_is_not_wait() -> None:
+    """Three jobs of 2 minutes at times 0, 1, 2, by hand; and after a warm-up of half a service."""
+    work = (
+        Model("work")
+        .resource("desk")
+        .process("job", arrive(at=[0, 1, 2]), seize("desk"), hold(2), release("desk"), depart())
+    )
+    whole = run(work, 10, seed=1)
+    assert (whole["job"].service.mean, whole["desk"].service.mean) == (2.0, 2.0)
+    part = run(work, 5, seed=1, warmup=1)  # two depart; of the two grants then, the last holds the desk a minute so far
+    assert part["job"].service.mean == 2.0
+    assert part["desk"].service.mean == (1 + 2 + 1) / 2
+    assert math.isnan(run(work, 1, seed=1)["job"].service.mean)

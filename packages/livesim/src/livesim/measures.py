@@ -63,7 +63,12 @@ class Measures:
             means = areas / span if span > 0 else np.full(len(areas), np.nan)
             busy, there = areas[0 : 2 * self._resources : 2], areas[1 : 2 * self._resources : 2]
             utilization = np.where(there > 0, busy / there, np.nan)
+            granted = number[: self._resources]
+            work = np.where(granted > 0, busy / granted, np.nan)
+        stays = tallied[self._queues : self._queues + 2 * self._processes, 1].reshape(-1, 2)
+        services = stays[:, 0] - stays[:, 1]
         parts = [means, levels[:, 0], utilization, tallied.ravel(), counts, outcome.longest, told.ravel()]
+        parts += [work, services]
         return np.concatenate(parts)[self._order]
 
     def _table(self) -> Iterator[tuple[str, int, Ratio | None]]:
@@ -75,6 +80,8 @@ class Measures:
         counted = tallied + 5 * self._tallies
         longest = counted + 6 * self._processes
         told = longest + self._queues
+        work = told + len(QUANTILES) * self._tallies
+        services = work + resources
         sums = 1 + self._levels  # in the totals, after time and areas
         numbers = sums + self._tallies
         flows = numbers + self._tallies
@@ -98,6 +105,7 @@ class Measures:
             yield from level(f"{name}.queue", 2 * resources + r)
             yield f"{name}.longest_queue", longest + r, None
             yield from tally(f"{name}.wait", r)
+            yield f"{name}.service.mean", work + r, None
         for c, name in enumerate(names.containers):
             queue = resources + 2 * c
             yield from level(f"{name}.level", 2 * resources + queues + self._processes + c)
@@ -112,6 +120,7 @@ class Measures:
             yield f"{name}.in_process", last + number, None
             yield from tally(f"{name}.wait", queues + 2 * p + 1)
             yield from tally(f"{name}.sojourn", queues + 2 * p)
+            yield f"{name}.service.mean", services + p, None
             yield from level(f"{name}.number", number)
             for at, (process, record) in enumerate(names.tallies):
                 if process == name:

@@ -47,6 +47,13 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Service:
+    """Time at work: its mean alone, which follows from what else is kept."""
+
+    mean: float
+
+
+@dataclass(frozen=True)
 class ProcessResult:
     """A process. Jobs that arrived and copies that `split` made have departed, were combined, or are in process."""
 
@@ -61,6 +68,8 @@ class ProcessResult:
     """Time in queues, of each job that departed."""
     sojourn: Tally
     """Time in the system, of each job that departed."""
+    service: Service
+    """The sojourn less the wait: at work and on the way."""
     number: Level
     """Jobs in the system."""
     records: Mapping[str, Tally]
@@ -78,6 +87,8 @@ class ResourceResult:
     longest_queue: int
     wait: Tally
     """Time in the queue of each request that was granted, 0 where there was no wait."""
+    service: Service
+    """Units held over time, by request that was granted; what is still held counts as far as it went."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +262,7 @@ def _read(form: Any, values: Mapping[str, float], prefix: str) -> Any:
         deep = {path.removeprefix(f"{prefix}.").rpartition(".")[0]: None for path in values if path.startswith(prefix)}
         return {name: _read(Tally, values, f"{prefix}.{name}") for name in deep}
     if isinstance(form, str):
-        form = {"Tally": Tally, "Level": Level, "int": int, "float": float}[form]
+        form = {"Tally": Tally, "Level": Level, "Service": Service, "int": int, "float": float}[form]
     if form in (int, float):
         return form(values[prefix])
     return form(*[_read(kind, values, f"{prefix}.{name}") for name, kind in _members(form)])
