@@ -114,7 +114,8 @@ def test_resumed_again_and_again(whole: tuple[dict[str, Any], ln.Result, Ear]) -
     store: dict[str, bytes] = {}
     with pytest.raises(Crash):
         ln.sample(MODELS["builder"], checkpoint=store, sink=Ear(("chain-0/warmup", 20), crash), **run)
-    for place in (("chain-1/warmup", 60), ("chain-0", 10), ("chain-1", 120), ("chain-0", 200)):
+    # Of the warm-up chain 0 alone is asked: chain 1 may be further, and says again only what is lossless.
+    for place in (("chain-0/warmup", 60), ("chain-0", 10), ("chain-1", 120), ("chain-0", 200)):
         with pytest.raises(Crash):
             ln.resume(store, sink=Ear(place, crash), progress=False)
     assert fingerprint(ln.resume(store, progress=False)) == fingerprint(result)
