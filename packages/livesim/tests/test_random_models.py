@@ -157,7 +157,7 @@ def test_random_models_are_equal_to_the_bit(model: Model, seed: int) -> None:
         inside, since, area = outcome.levels[first + queues + p]
         assert arrived + copies == departed + combined + inside == departed + combined + _living(reference, p)
         area += inside * (reference.now - since)
-        np.testing.assert_allclose(area, outcome.spent[p] + reference.staying(0.0)[p], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(area, outcome.spent[p] + reference.staying()[p], rtol=1e-9, atol=1e-9)
     for r, resource in enumerate(reference.resources):
         held = sum(job.held.get(r, 0) for job in reference.alive)
         assert held == resource.busy.value

@@ -200,7 +200,7 @@ def test_every_run_checks_littles_law(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def poisoned(sim: Any, outcome: Any, stayed: Any, names: Any) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(Compiled, "staying", lambda self, since: staying(self, since) - 1e-2)
+            patch.setattr(Compiled, "staying", lambda self: staying(self) - 1e-2)
             checked(sim, outcome, stayed, names)
 
     monkeypatch.setattr(simulation, "_check_littles_law", poisoned)
