@@ -270,7 +270,7 @@ def dask_cluster() -> Iterator[tuple[Any, Callable[[], list[int]]]]:
         yield client.get_executor(pure=False, retries=2), alive
 
 
-@pytest.mark.parametrize(("elsewhere", "kills_by_default"), [(replaced_pools, 8), (dask_cluster, 4)])
+@pytest.mark.parametrize(("elsewhere", "kills_by_default"), [(replaced_pools, 20), (dask_cluster, 4)])
 def test_killed_workers_lose_and_double_nothing(
     elsewhere: Callable[[], Elsewhere],
     kills_by_default: int,

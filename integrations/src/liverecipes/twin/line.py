@@ -5,6 +5,7 @@ Both the plant and its twin are made from a `Line`; what the plant keeps to itse
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from livesim import (
     Model,
@@ -22,7 +23,6 @@ from livesim import (
     release,
     seize,
 )
-from livesim.model.verbs import Step
 
 QUANTITIES = ("service", "up", "down")
 """What drifts: mean minutes of a service, between failures, of a repair."""
@@ -132,7 +132,7 @@ def seize_step(k: int) -> int:
     return STEPS * k + 3
 
 
-def _visit(machine: Machine) -> Iterator[Step]:
+def _visit(machine: Machine) -> Iterator[Any]:
     name = machine.name
     shape = param(f"{name}.shape", machine.shape)
     scale = param(f"{name}.service", machine.service) / param(f"{name}.shape", machine.shape)

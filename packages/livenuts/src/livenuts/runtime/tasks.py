@@ -9,6 +9,7 @@ may be copied into another one as it is.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -226,7 +227,7 @@ class Workers:
                 "that makes one, executor=lambda: ProcessPoolExecutor(...), and it is replaced"
             ) from error
         self._count(lost, deaths, called, error)
-        self._executor.shutdown(wait=True)
+        _end(self._executor)
         self._executor, self._dead_since = self._make_one(), None
         self.rebuilt += 1
 
@@ -236,6 +237,14 @@ class Workers:
         if not isinstance(made, Executor):
             raise TypeError(f"executor: the function must make a concurrent.futures.Executor, it made {made!r:.80}")
         return _checked(made)
+
+
+def _end(executor: Executor) -> None:
+    """Shut a broken executor down; a pool of processes waits for each of its workers, so those left are killed."""
+    for process in list((getattr(executor, "_processes", None) or {}).values()):
+        with contextlib.suppress(ValueError):  # it was closed
+            process.kill()
+    executor.shutdown(wait=True)
 
 
 def check_executor(executor: Any) -> None:
